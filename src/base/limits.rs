@@ -1,0 +1,62 @@
+//! Every bound on what the outside can make the stack keep, in one place.
+
+use crate::base::time::Duration;
+
+/// Neighbours kept in all; the least recently used that is not static makes room.
+pub const NEIGHBOURS: usize = 4_096;
+/// Packets waiting for one neighbour's address (RFC 1122 §2.3.2.2 asks for at least one).
+pub const NEIGHBOUR_QUEUE_PACKETS: usize = 64;
+/// Bytes waiting for one neighbour's address.
+pub const NEIGHBOUR_QUEUE_BYTES: usize = 256 << 10;
+/// Bytes waiting for all neighbours' addresses together.
+pub const NEIGHBOUR_TOTAL_BYTES: usize = 4 << 20;
+
+/// Bytes of fragments kept for all datagrams together.
+pub const REASSEMBLY_BYTES: usize = 4 << 20;
+/// Fragments of one datagram.
+pub const REASSEMBLY_FRAGMENTS: usize = 64;
+/// Datagrams being put together at once.
+pub const REASSEMBLY_DATAGRAMS: usize = 1_024;
+/// How long the first fragment waits for the last (RFC 1122 §3.3.2 asks for 60 to 120 s; RFC 791's own
+/// 15 s is what bounds memory; Linux keeps 30 s).
+pub const REASSEMBLY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Destinations whose path MTU is remembered.
+pub const PATH_MTUS: usize = 4_096;
+/// ICMP errors a second, and at once.
+pub const ICMP_ERRORS_PER_SECOND: u32 = 1_000;
+/// ICMP errors that may be sent in one burst.
+pub const ICMP_ERRORS_BURST: u32 = 50;
+/// Multicast groups joined on one interface.
+pub const GROUPS: usize = 256;
+
+/// Frames waiting for a device, the stack's own and forwarded ones.
+pub const TRANSMIT_QUEUE: usize = 4_096;
+/// Bytes waiting for a device.
+pub const TRANSMIT_QUEUE_BYTES: usize = 16 << 20;
+
+/// Datagrams waiting in one UDP socket.
+pub const UDP_QUEUE_DATAGRAMS: usize = 1_024;
+/// Bytes waiting in one UDP socket.
+pub const UDP_QUEUE_BYTES: usize = 1 << 20;
+/// UDP sockets.
+pub const UDP_SOCKETS: usize = 65_536;
+
+/// TCP connections of all states, TIME-WAIT not counted.
+pub const TCP_CONNECTIONS: usize = 1 << 20;
+/// Half-open connections of one listener before SYN cookies take over.
+pub const TCP_EMBRYOS: usize = 1_024;
+/// Accepted connections that wait for the application, by default.
+pub const TCP_BACKLOG: usize = 1_024;
+/// Connections in TIME-WAIT; the oldest makes room.
+pub const TCP_TIME_WAITS: usize = 1 << 18;
+/// Bytes one connection may keep for its application to read, out-of-order data included.
+pub const TCP_RECEIVE_BUFFER: usize = 1 << 20;
+/// Bytes one connection takes from its application before they are acknowledged.
+pub const TCP_SEND_BUFFER: usize = 1 << 20;
+/// Ranges of out-of-order data one connection keeps.
+pub const TCP_OUT_OF_ORDER_RANGES: usize = 256;
+/// Challenge ACKs a second in all (RFC 5961 §7).
+pub const TCP_CHALLENGE_ACKS_PER_SECOND: u32 = 1_000;
+/// Resets a second for segments that belong to nothing.
+pub const TCP_RESETS_PER_SECOND: u32 = 10_000;

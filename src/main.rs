@@ -1,0 +1,5 @@
+//! The `tapstack` command.
+
+fn main() -> std::process::ExitCode {
+    tapstack::cli::main()
+}

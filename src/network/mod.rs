@@ -1,0 +1,8 @@
+//! Floor 3, the network: getting a packet to the right host across many links.
+//!
+//! OSI meant addressing and routing. In this house: IPv4 with its options, fragmentation and reassembly,
+//! ICMP, the routing table, path MTU, and multicast membership. In come the payloads of frames, out go
+//! [`packet::Packet`]s for a transport or for another interface, and datagrams with a next hop. It never
+//! knows a port or a connection; addresses above this floor are [`std::net::IpAddr`], whichever family.
+
+pub mod packet;
