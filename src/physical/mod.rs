@@ -10,3 +10,4 @@
 //! the floors above.
 
 pub mod frame;
+pub mod segmentation;
