@@ -2,6 +2,9 @@
 
 use crate::base::time::Duration;
 
+/// Frames on their way through one direction of a simulated cable.
+pub const CABLE_FRAMES: usize = 1 << 16;
+
 /// Neighbours kept in all; the least recently used that is not static makes room.
 pub const NEIGHBOURS: usize = 4_096;
 /// Packets waiting for one neighbour's address (RFC 1122 §2.3.2.2 asks for at least one).

@@ -9,5 +9,6 @@
 //! the IP and TCP headers of what it cuts because a network card does; that is the one thing it knows of
 //! the floors above.
 
+pub mod cable;
 pub mod frame;
 pub mod segmentation;
