@@ -10,5 +10,6 @@
 //! the floors above.
 
 pub mod cable;
+pub mod capture;
 pub mod frame;
 pub mod segmentation;
