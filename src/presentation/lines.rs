@@ -1,0 +1,140 @@
+//! Lines of text out of a stream, none longer than a bound.
+//!
+//! A line ends with CRLF; a bare LF is accepted as well (what people type into `nc` ends so). A line that
+//! is too long is skipped up to its end and reported once, so that a conversation can go on after it, and
+//! no peer can make the reader keep more than the bound.
+//!
+//! Not here: any meaning of a line, and timeouts, which the caller puts around [`LineReader::next`] (it
+//! may be dropped at any time without losing octets).
+
+use futures_io::AsyncRead;
+use futures_util::AsyncReadExt;
+use std::io;
+
+/// Octets asked from the stream at a time.
+const READ_SIZE: usize = 1_024;
+
+/// What came next.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Line {
+    /// A line, without its end.
+    Text(Vec<u8>),
+    /// A line longer than the bound; it was thrown away.
+    TooLong,
+    /// The peer closed its side. An unfinished last line is not a line.
+    End,
+}
+
+/// Cuts a stream into lines.
+#[derive(Debug)]
+pub struct LineReader {
+    buffer: Vec<u8>,
+    /// The longest line, its end included.
+    limit: usize,
+    /// In the middle of a line that is too long.
+    skipping: bool,
+}
+
+impl LineReader {
+    /// A reader for lines of at most `limit` octets, their ends included.
+    pub fn new(limit: usize) -> Self {
+        LineReader { buffer: Vec::new(), limit, skipping: false }
+    }
+
+    /// True if the next line is here already: a pipelined command, before which answers need no flush.
+    pub fn has_line(&self) -> bool {
+        self.buffer.contains(&b'\n')
+    }
+
+    /// The next line.
+    pub async fn next<R: AsyncRead + Unpin>(&mut self, from: &mut R) -> io::Result<Line> {
+        loop {
+            if let Some(line) = self.cut() {
+                return Ok(line);
+            }
+            let mut chunk = [0; READ_SIZE];
+            let n = from.read(&mut chunk).await?;
+            match chunk.get(..n) {
+                None | Some([]) => return Ok(Line::End),
+                Some(read) => self.buffer.extend_from_slice(read),
+            }
+        }
+    }
+
+    /// A line from what is buffered, if there is a whole one. Keeps the buffer within the bound.
+    fn cut(&mut self) -> Option<Line> {
+        let Some(at) = self.buffer.iter().position(|octet| *octet == b'\n') else {
+            if self.skipping || self.buffer.len() >= self.limit {
+                self.skipping = true;
+                self.buffer.clear();
+            }
+            return None;
+        };
+        let mut line: Vec<u8> = self.buffer.drain(..=at).collect();
+        if std::mem::take(&mut self.skipping) || line.len() > self.limit {
+            return Some(Line::TooLong);
+        }
+        line.pop();
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+        Some(Line::Text(line))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_executor::block_on;
+    use futures_util::io::Cursor;
+    use proptest::prelude::*;
+
+    fn lines(input: &[u8], limit: usize) -> Vec<Line> {
+        let mut reader = LineReader::new(limit);
+        let mut from = Cursor::new(input.to_vec());
+        let mut out = Vec::new();
+        loop {
+            match block_on(reader.next(&mut from)).unwrap() {
+                Line::End => return out,
+                line => out.push(line),
+            }
+            assert!(reader.buffer.len() <= limit + READ_SIZE);
+        }
+    }
+
+    fn text(line: &str) -> Line {
+        Line::Text(line.as_bytes().to_vec())
+    }
+
+    #[test]
+    fn lines_end_with_crlf_or_lf_and_an_unfinished_one_is_none() {
+        assert_eq!(lines(b"a\r\n\r\nb\nc\rd\r\nrest", 100), [text("a"), text(""), text("b"), text("c\rd")]);
+    }
+
+    #[test]
+    fn a_line_that_is_too_long_is_reported_once_and_the_next_is_whole() {
+        let mut input = vec![b'x'; 5_000];
+        input.extend_from_slice(b"\r\nNOOP\r\n12345678\r\n123456789\r\n");
+        assert_eq!(lines(&input, 10), [Line::TooLong, text("NOOP"), text("12345678"), Line::TooLong]);
+    }
+
+    #[test]
+    fn a_waiting_line_is_seen_before_it_is_read() {
+        let mut reader = LineReader::new(100);
+        let mut from = Cursor::new(b"one\r\ntwo\r\nthr".to_vec());
+        assert!(!reader.has_line());
+        assert_eq!(block_on(reader.next(&mut from)).unwrap(), text("one"));
+        assert!(reader.has_line());
+        assert_eq!(block_on(reader.next(&mut from)).unwrap(), text("two"));
+        assert!(!reader.has_line());
+    }
+
+    proptest! {
+        #[test]
+        fn short_lines_come_back_as_they_were(sent in prop::collection::vec("[ -~]{0,60}", 0..50)) {
+            let input: String = sent.iter().map(|line| format!("{line}\r\n")).collect();
+            let expected: Vec<Line> = sent.iter().map(|line| text(line)).collect();
+            prop_assert_eq!(lines(input.as_bytes(), 62), expected);
+        }
+    }
+}
