@@ -1,0 +1,230 @@
+//! The people who have something here: names and Argon2id hashes of their passwords (RFC 9106), as PHC
+//! strings from the configuration.
+//!
+//! A name is also part of paths (`mail/{user}`), so the names are few characters and can't climb out of a
+//! folder. To check a password costs the same whether the name exists or not: unknown names are checked
+//! against the hash of an account that does, and refused whatever comes out.
+//!
+//! Not here: where the work is done ([`crate::session::verifier`]) and what failures cost
+//! ([`crate::session::throttle`]).
+
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The longest account name.
+pub const NAME_LENGTH: usize = 64;
+/// The longest password that is looked at: a longer one is refused. Hashing is linear in it.
+pub const PASSWORD_LENGTH: usize = 1_024;
+
+/// A hash of nothing anybody knows, with the parameters of [`hash`]: the work for names when there is no
+/// account at all.
+const DECOY: &str = "$argon2id$v=19$m=19456,t=2,p=1$bm9ib2R5IGtub3dzIQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+/// Why an account can't be.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AccountError {
+    /// The name is empty, too long, or has a character that may not be in a name.
+    Name(String),
+    /// The name is there twice.
+    Duplicate(String),
+    /// The password is not an Argon2 hash as a PHC string.
+    Hash(String),
+}
+
+impl fmt::Display for AccountError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AccountError::Name(name) => write!(
+                f,
+                "account name {name:?}: use 1 to {NAME_LENGTH} of a-z A-Z 0-9 . _ - + @, not beginning with a dot"
+            ),
+            AccountError::Duplicate(name) => write!(f, "account {name:?} is there twice"),
+            AccountError::Hash(name) => {
+                write!(f, "the password of account {name:?} is not an Argon2 hash; make one with `tapstack password`")
+            }
+        }
+    }
+}
+
+impl std::error::Error for AccountError {}
+
+/// All accounts.
+pub struct Accounts {
+    by_name: BTreeMap<String, PasswordHash>,
+    decoy: Option<PasswordHash>,
+}
+
+impl fmt::Debug for Accounts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.by_name.keys()).finish()
+    }
+}
+
+impl Accounts {
+    /// The accounts of pairs of name and PHC string.
+    pub fn new<N, H>(pairs: impl IntoIterator<Item = (N, H)>) -> Result<Self, AccountError>
+    where
+        N: Into<String>,
+        H: AsRef<str>,
+    {
+        let mut by_name = BTreeMap::new();
+        for (name, hash) in pairs {
+            let name = name.into();
+            if !is_name(&name) {
+                return Err(AccountError::Name(name));
+            }
+            let Some(hash) = parse(hash.as_ref()) else {
+                return Err(AccountError::Hash(name));
+            };
+            if by_name.insert(name.clone(), hash).is_some() {
+                return Err(AccountError::Duplicate(name));
+            }
+        }
+        let decoy = by_name.values().next().cloned().or_else(|| parse(DECOY));
+        Ok(Accounts { by_name, decoy })
+    }
+
+    /// True if there is no account.
+    pub fn is_empty(&self) -> bool {
+        self.by_name.is_empty()
+    }
+
+    /// The names, in order.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.by_name.keys().map(String::as_str)
+    }
+
+    /// True if there is such an account and this is its password. Takes tens of milliseconds and
+    /// mebibytes of memory on purpose; see [`crate::session::verifier`].
+    pub fn verify(&self, name: &str, password: &[u8]) -> bool {
+        if password.len() > PASSWORD_LENGTH {
+            return false;
+        }
+        let known = self.by_name.get(name);
+        let Some(hash) = known.or(self.decoy.as_ref()) else {
+            return false;
+        };
+        let matches = Argon2::default().verify_password(password, hash).is_ok();
+        matches && known.is_some()
+    }
+}
+
+/// True for what may be the name of an account, and so a part of a path.
+pub fn is_name(name: &str) -> bool {
+    (1..=NAME_LENGTH).contains(&name.len())
+        && !name.starts_with('.')
+        && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"._-+@".contains(&octet))
+}
+
+/// A PHC string that [`Accounts::verify`] can work with.
+fn parse(text: &str) -> Option<PasswordHash> {
+    let hash = PasswordHash::new(text).ok()?;
+    let complete = hash.algorithm.as_str().starts_with("argon2") && hash.salt.is_some() && hash.hash.is_some();
+    let usable =
+        argon2::Algorithm::try_from(hash.algorithm.as_str()).is_ok() && argon2::Params::try_from(&hash).is_ok();
+    (complete && usable).then_some(hash)
+}
+
+/// A password could not be hashed: the system's randomness or memory failed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HashError(argon2::password_hash::Error);
+
+impl fmt::Display for HashError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the password could not be hashed: {}", self.0)
+    }
+}
+
+impl std::error::Error for HashError {}
+
+/// The PHC string of a password with a salt of its own: Argon2id, 19 MiB, two passes (the second of the
+/// equivalent choices that OWASP gives for servers).
+pub fn hash(password: &[u8]) -> Result<String, HashError> {
+    Argon2::default().hash_password(password).map(|hash| hash.to_string()).map_err(HashError)
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Hashes that cost next to nothing, for tests of everything but the hash.
+    pub(crate) fn cheap(pairs: &[(&str, &str)]) -> Accounts {
+        let params = argon2::Params::new(8, 1, 1, None).unwrap();
+        let argon2 = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
+        let hashed = pairs.iter().map(|(name, password)| {
+            let hash: PasswordHash = argon2.hash_password_with_salt(password.as_bytes(), b"saltsalt").unwrap();
+            (*name, hash.to_string())
+        });
+        Accounts::new(hashed).unwrap()
+    }
+
+    #[test]
+    fn the_right_password_of_the_right_name_is_accepted_and_nothing_else() {
+        let accounts = cheap(&[("alice", "wonder land"), ("bob", "")]);
+        assert!(accounts.verify("alice", b"wonder land"));
+        assert!(accounts.verify("bob", b""));
+        assert!(!accounts.verify("alice", b"wonderland"));
+        assert!(!accounts.verify("alice", b""));
+        assert!(!accounts.verify("Alice", b"wonder land"));
+        assert!(!accounts.verify("bob", b"wonder land"));
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused_even_with_the_password_it_is_checked_against() {
+        let accounts = cheap(&[("alice", "secret")]);
+        assert!(!accounts.verify("nobody", b"secret"));
+    }
+
+    #[test]
+    fn without_any_account_the_work_is_still_done_and_everyone_is_refused() {
+        let nobody = Accounts::new::<String, String>([]).unwrap();
+        assert!(nobody.decoy.is_some());
+        assert!(!nobody.verify("alice", b"secret"));
+    }
+
+    #[test]
+    fn a_hash_made_here_is_salted_and_verifies() {
+        let (one, two) = (hash(b"secret").unwrap(), hash(b"secret").unwrap());
+        assert_ne!(one, two);
+        assert!(one.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{one}");
+        let accounts = Accounts::new([("alice", one)]).unwrap();
+        assert!(accounts.verify("alice", b"secret"));
+        assert!(!accounts.verify("alice", b"Secret"));
+    }
+
+    #[test]
+    fn names_that_could_leave_a_folder_are_refused() {
+        let hash = cheap(&[("a", "b")]).by_name["a"].to_string();
+        for name in ["", ".", "..", ".hidden", "a/b", "../a", "a\0", "a b", "ä", "a\n", &"x".repeat(65)] {
+            assert_eq!(
+                Accounts::new([(name, hash.as_str())]).unwrap_err(),
+                AccountError::Name(name.into()),
+                "{name:?}"
+            );
+        }
+        for name in ["a", "alice", "alice@example.org", "a.b-c_d+e", &"x".repeat(64)] {
+            assert!(Accounts::new([(name, hash.as_str())]).is_ok(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_an_argon2_hash_is_refused_at_the_start() {
+        for hash in [
+            "",
+            "secret",
+            "$5$abc",
+            "$argon2id$",
+            "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ",
+            "$scrypt$ln=1$c2FsdHNhbHQ$c2FsdHNhbHQ",
+        ] {
+            assert_eq!(Accounts::new([("a", hash)]).unwrap_err(), AccountError::Hash("a".into()), "{hash}");
+        }
+        let good = cheap(&[("a", "b")]).by_name["a"].to_string();
+        assert_eq!(
+            Accounts::new([("a", good.as_str()), ("a", good.as_str())]).unwrap_err(),
+            AccountError::Duplicate("a".into())
+        );
+    }
+}

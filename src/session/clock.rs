@@ -1,0 +1,39 @@
+//! The time as an application sees it: what time it is, and to be woken later.
+//!
+//! Applications are written against this trait, so that the daemon runs them on the stack's own time, a
+//! simulation in virtual time, and a unit test without any stack.
+
+use crate::base::time::{Duration, Instant};
+use futures_util::future::{Either, select};
+use std::future::Future;
+use std::pin::{Pin, pin};
+
+/// Completes at a moment.
+pub type Alarm = Pin<Box<dyn Future<Output = ()>>>;
+
+/// A source of time.
+pub trait Clock {
+    /// The time since the clock's own origin; it never goes back.
+    fn now(&self) -> Instant;
+    /// Completes when `deadline` has come.
+    fn sleep_until(&self, deadline: Instant) -> Alarm;
+    /// The calendar time, since 1970-01-01 UTC.
+    fn unix_time(&self) -> Duration;
+
+    /// Completes after `time`.
+    fn sleep(&self, time: Duration) -> Alarm {
+        self.sleep_until(self.now() + time)
+    }
+}
+
+/// The time allowed was over first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Late;
+
+/// Waits for `future`, but no longer than `time`. The future goes first when both are ready.
+pub async fn within<F: Future>(clock: &dyn Clock, time: Duration, future: F) -> Result<F::Output, Late> {
+    match select(pin!(future), clock.sleep(time)).await {
+        Either::Left((output, _)) => Ok(output),
+        Either::Right(((), _)) => Err(Late),
+    }
+}
