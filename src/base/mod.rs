@@ -11,4 +11,6 @@ pub mod drops;
 pub mod hash;
 pub mod limits;
 pub mod random;
+pub mod ranges;
+pub mod seq;
 pub mod time;
