@@ -5,6 +5,8 @@
 //! [`crate::network::packet::Datagram`]s. It never knows an interface, a neighbour or a route beyond what
 //! [`crate::network::packet::Paths`] answers, and never what the bytes mean.
 
+pub mod tcp;
+
 use crate::base::counters::Counters;
 use crate::base::random::Random;
 use crate::base::time::Instant;

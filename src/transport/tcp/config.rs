@@ -1,0 +1,152 @@
+//! What may be chosen for a listener or a connection, with the defaults.
+
+use crate::base::limits;
+use crate::base::time::Duration;
+use crate::network::packet::DEFAULT_HOP_LIMIT;
+use crate::transport::tcp::options::MAX_WINDOW_SCALE;
+
+/// Keepalive, for connections whose application asked for it (RFC 9293 §3.8.4).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Keepalive {
+    /// How long nothing must arrive before the first probe.
+    pub idle: Duration,
+    /// From one probe to the next.
+    pub interval: Duration,
+    /// Probes without any answer after which the connection is given up (RFC 9293 MUST-29: more than one).
+    pub count: u32,
+}
+
+impl Default for Keepalive {
+    /// RFC 9293 MUST-28: two hours. Interval and count are those of Linux.
+    fn default() -> Self {
+        Keepalive { idle: Duration::from_secs(7200), interval: Duration::from_secs(75), count: 9 }
+    }
+}
+
+/// The congestion control of a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Algorithm {
+    /// RFC 5681 with the recovery of RFC 6582.
+    #[default]
+    NewReno,
+}
+
+/// What may be chosen for a connection. It does not change once the connection is open, but for what
+/// [`crate::transport::tcp::connection::Connection`] has a setter for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// Bytes kept for the application to read.
+    pub receive_buffer: usize,
+    /// Bytes taken from the application before they are acknowledged.
+    pub send_buffer: usize,
+    /// Hold small segments back while one is unacknowledged (RFC 9293 SHLD-7); an application may turn it off (MUST-17).
+    pub nagle: bool,
+    /// How long an ACK may wait for company; `None` sends each at once (RFC 9293 MUST-40: below 0.5 s).
+    pub delayed_ack: Option<Duration>,
+    /// Keepalive; off by default (RFC 9293 MUST-25).
+    pub keepalive: Option<Keepalive>,
+    /// R2 for data: how long something may stay unacknowledged before the connection is given up (RFC 9293
+    /// MUST-20, MUST-21). RFC 9293 §3.10.1 names five minutes. `None` waits for ever.
+    pub user_timeout: Option<Duration>,
+    /// How often a SYN is sent again before the open fails. With the initial RTO of one second, seven times
+    /// give up after 247 s (RFC 9293 MUST-23: at least three minutes).
+    pub syn_retries: u32,
+    /// Ask for timestamps (RFC 7323).
+    pub timestamps: bool,
+    /// Ask for selective acknowledgments (RFC 2018).
+    pub sack: bool,
+    /// Ask for window scaling (RFC 7323).
+    pub window_scale: bool,
+    /// The congestion control.
+    pub congestion: Algorithm,
+    /// The initial window in segments (RFC 6928).
+    pub initial_window: u32,
+    /// The time in TIME-WAIT, twice the MSL (RFC 9293 MUST-13).
+    ///
+    /// DEVIATION(RFC 9293 §3.4.2): the RFC's MSL of two minutes would make it four; 60 s is what Linux
+    /// keeps, and timestamps guard against old duplicates for longer.
+    pub time_wait: Duration,
+    /// How long FIN-WAIT-2 waits for the peer's FIN once the application let go of the connection.
+    ///
+    /// DEVIATION(RFC 9293 §3.6): the RFC waits for ever, which would let a silent peer keep our memory.
+    pub fin_wait_2: Duration,
+    /// The least RTO.
+    ///
+    /// DEVIATION(RFC 6298 (2.4)): 200 ms in place of one second, as Linux; the granularity of the clock is a
+    /// millisecond or finer, which is what the one second made up for.
+    pub min_rto: Duration,
+    /// The greatest RTO (RFC 6298 (2.5): at least 60 s).
+    pub max_rto: Duration,
+    /// The hop limit of what is sent (RFC 9293 MUST-49).
+    pub hop_limit: u8,
+    /// DSCP of what is sent, in its place in the traffic class (RFC 9293 MUST-48).
+    pub traffic_class: u8,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            receive_buffer: limits::TCP_RECEIVE_BUFFER,
+            send_buffer: limits::TCP_SEND_BUFFER,
+            nagle: true,
+            delayed_ack: Some(Duration::from_millis(40)),
+            keepalive: None,
+            user_timeout: Some(Duration::from_secs(300)),
+            syn_retries: 7,
+            timestamps: true,
+            sack: true,
+            window_scale: true,
+            congestion: Algorithm::NewReno,
+            initial_window: 10,
+            time_wait: Duration::from_secs(60),
+            fin_wait_2: Duration::from_secs(60),
+            min_rto: Duration::from_millis(200),
+            max_rto: Duration::from_secs(120),
+            hop_limit: DEFAULT_HOP_LIMIT,
+            traffic_class: 0,
+        }
+    }
+}
+
+impl Config {
+    /// The shift to offer, so that the whole receive buffer can be announced (RFC 7323 §2.3).
+    pub fn receive_window_scale(&self) -> u8 {
+        (0..MAX_WINDOW_SCALE).find(|shift| 0xffff << shift >= self.receive_buffer).unwrap_or(MAX_WINDOW_SCALE)
+    }
+
+    /// The window field of our SYN, which is never scaled (RFC 7323 §2.2).
+    pub fn syn_window(&self) -> u16 {
+        u16::try_from(self.receive_buffer).unwrap_or(u16::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scale_lets_the_whole_buffer_be_announced() {
+        let scale = |receive_buffer| Config { receive_buffer, ..Config::default() }.receive_window_scale();
+        assert_eq!(scale(1000), 0);
+        assert_eq!(scale(0xffff), 0);
+        assert_eq!(scale(0x1_0000), 1);
+        assert_eq!(scale(1 << 20), 5);
+        assert_eq!(scale(usize::MAX), 14);
+    }
+
+    #[test]
+    fn the_defaults_keep_the_bounds_of_the_rfc() {
+        let config = Config::default();
+        // RFC 9293 MUST-40, MUST-25, MUST-28, MUST-29.
+        assert!(config.delayed_ack.unwrap() < Duration::from_millis(500));
+        assert_eq!(config.keepalive, None);
+        assert!(Keepalive::default().idle >= Duration::from_secs(7200));
+        assert!(Keepalive::default().count > 1);
+        // RFC 9293 SHLD-11 (R2 of at least 100 s) and MUST-23 (three minutes for a SYN).
+        assert!(config.user_timeout.unwrap() >= Duration::from_secs(100));
+        let syn_patience: u32 = (0..=config.syn_retries).map(|n| (1 << n).min(120)).sum();
+        assert!(syn_patience >= 180);
+        // RFC 6298 (2.5).
+        assert!(config.max_rto >= Duration::from_secs(60));
+    }
+}
