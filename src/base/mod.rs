@@ -14,3 +14,4 @@ pub mod random;
 pub mod ranges;
 pub mod seq;
 pub mod time;
+pub mod timers;
