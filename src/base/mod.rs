@@ -10,6 +10,7 @@ pub mod counters;
 pub mod drops;
 pub mod hash;
 pub mod limits;
+pub mod lru;
 pub mod random;
 pub mod ranges;
 pub mod seq;

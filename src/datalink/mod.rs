@@ -5,6 +5,11 @@
 //! our own addresses ([`conflict`]). In come frames and next hops, out go payloads with their EtherType and
 //! frames with a destination. It never knows what the payload means beyond the address it resolves.
 
+pub mod arp;
+pub mod conflict;
+pub mod ethernet;
+pub mod neighbours;
+
 use std::fmt;
 
 /// An Ethernet address.
