@@ -12,4 +12,6 @@
 pub mod cable;
 pub mod capture;
 pub mod frame;
+pub mod host_side;
 pub mod segmentation;
+pub mod tap;
