@@ -1,1 +1,7 @@
 //! The daemon: the only clock and the only file descriptors.
+//!
+//! It reads the configuration, opens the devices, builds the stack and the services on it, and then turns one
+//! loop: wait, carry frames, run tasks, send. Everything below it is handed the time and the frames.
+
+pub mod config;
+pub mod units;

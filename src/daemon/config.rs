@@ -1,0 +1,570 @@
+//! The configuration: TOML, one table per system, unknown keys refused, every key with a default.
+//!
+//! These structs are the schema; `docs/configuration.md` has one line for each of their keys, and a test
+//! compares the two. What a value must satisfy beyond its type stands in [`validate`]. A mistake names the
+//! file and the line.
+
+mod listen;
+mod validate;
+
+pub use listen::Listen;
+
+use crate::base::limits;
+use crate::daemon::units::{ByteCount, Period};
+use crate::datalink::Mac;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use siphasher::sip::SipHasher13;
+use std::fmt;
+use std::hash::Hasher;
+use std::net::{IpAddr, Ipv4Addr};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use toml::Spanned;
+
+/// Everything that can be configured.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The process itself.
+    pub daemon: Daemon,
+    /// The TAP devices and VLANs.
+    #[serde(rename = "interface")]
+    pub interfaces: Vec<Interface>,
+    /// Routes beyond the networks of the interfaces.
+    #[serde(rename = "route")]
+    pub routes: Vec<Route>,
+    /// Neighbours whose address is not asked for.
+    #[serde(rename = "neighbour")]
+    pub neighbours: Vec<Neighbour>,
+    /// Being a router.
+    pub forwarding: Forwarding,
+    /// The defaults of TCP connections.
+    pub tcp: Tcp,
+    /// The web server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub http: Option<Http>,
+    /// The mail server.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pop3: Option<Pop3>,
+    /// The users.
+    #[serde(rename = "account")]
+    pub accounts: Vec<Account>,
+    /// The echo service (RFC 862).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub echo: Option<Echo>,
+    /// The discard service (RFC 863).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub discard: Option<Discard>,
+    /// The character generator (RFC 864).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chargen: Option<Chargen>,
+    /// The daytime service (RFC 867).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub daytime: Option<Daytime>,
+}
+
+/// `[daemon]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Daemon {
+    /// The control socket; by default `/run/tapstack/NAME.sock` for the first TAP.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub control: Option<PathBuf>,
+    /// How long connections may take to end when the daemon is told to stop.
+    pub grace: Period,
+    /// A pcapng file that every frame is written to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pcap: Option<PathBuf>,
+}
+
+impl Default for Daemon {
+    fn default() -> Self {
+        Daemon { control: None, grace: Period::from_secs(5), pcap: None }
+    }
+}
+
+/// `[[interface]]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Interface {
+    /// The TAP device.
+    pub tap: Spanned<String>,
+    /// Our Ethernet address; by default derived from the TAP's name.
+    #[serde(default, with = "mac_text", skip_serializing_if = "Option::is_none")]
+    pub mac: Option<Spanned<Mac>>,
+    /// Our addresses with the networks they are in.
+    #[serde(default)]
+    pub address: Vec<Spanned<IpNet>>,
+    /// The address to give to the kernel's side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<Spanned<IpNet>>,
+    /// Bring the kernel's side up; by default if it gets an address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub up: Option<bool>,
+    /// The largest IP packet.
+    #[serde(default = "default_mtu")]
+    pub mtu: Spanned<u32>,
+    /// Let the kernel cut and join segments where it can.
+    #[serde(default = "default_true")]
+    pub offload: bool,
+    /// Queues of the TAP.
+    #[serde(default = "default_queues")]
+    pub queues: Spanned<u32>,
+    /// The 802.1Q tag of this interface.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vlan: Option<Spanned<u32>>,
+}
+
+fn default_mtu() -> Spanned<u32> {
+    unwritten(1500)
+}
+
+fn default_queues() -> Spanned<u32> {
+    unwritten(1)
+}
+
+fn default_true() -> bool {
+    true
+}
+
+/// A value that stands in no file: a default, or from the command line.
+pub fn unwritten<T>(value: T) -> Spanned<T> {
+    Spanned::new(0..0, value)
+}
+
+impl Interface {
+    /// An interface of `tap` with the defaults and no address.
+    pub fn new(tap: &str) -> Self {
+        Interface {
+            tap: unwritten(tap.to_owned()),
+            mac: None,
+            address: Vec::new(),
+            host: None,
+            up: None,
+            mtu: default_mtu(),
+            offload: true,
+            queues: default_queues(),
+            vlan: None,
+        }
+    }
+
+    /// The name by which routes refer to it: the TAP's, with the VLAN's number behind a dot if there is one.
+    pub fn name(&self) -> String {
+        match &self.vlan {
+            Some(vlan) => format!("{}.{}", self.tap.as_ref(), vlan.as_ref()),
+            None => self.tap.as_ref().clone(),
+        }
+    }
+
+    /// Its Ethernet address: the configured one, or one derived from the TAP's name, so that it is the same
+    /// after a restart and neighbours need not learn another.
+    pub fn effective_mac(&self) -> Mac {
+        if let Some(mac) = &self.mac {
+            return *mac.as_ref();
+        }
+        let mut hasher = SipHasher13::new();
+        hasher.write(self.tap.as_ref().as_bytes());
+        let [a, b, c, d, e, ..] = hasher.finish().to_be_bytes();
+        // 02: locally administered, not a group.
+        Mac([0x02, a, b, c, d, e])
+    }
+
+    /// The MTU.
+    pub fn effective_mtu(&self) -> u16 {
+        u16::try_from(*self.mtu.as_ref()).unwrap_or(u16::MAX)
+    }
+
+    /// Its VLAN's number.
+    pub fn vlan_id(&self) -> Option<u16> {
+        self.vlan.as_ref().and_then(|vlan| u16::try_from(*vlan.as_ref()).ok())
+    }
+
+    /// True if the kernel's side is to be brought up.
+    pub fn brings_host_up(&self) -> bool {
+        self.up.unwrap_or(self.host.is_some())
+    }
+
+    /// True if `address` is on the network of one of its addresses.
+    pub fn is_on_link(&self, address: IpAddr) -> bool {
+        self.address.iter().any(|net| net.as_ref().contains(&address))
+    }
+}
+
+/// `[[route]]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Route {
+    /// The destinations.
+    pub to: Spanned<IpNet>,
+    /// The gateway; without one the destinations are on the link of `interface`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub via: Option<Spanned<IpAddr>>,
+    /// The interface; by default the one whose network the gateway is in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interface: Option<Spanned<String>>,
+    /// Of several routes to the same destinations the lowest metric wins.
+    #[serde(default = "default_metric")]
+    pub metric: u32,
+}
+
+fn default_metric() -> u32 {
+    100
+}
+
+/// `[[neighbour]]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Neighbour {
+    /// Its IP address.
+    pub address: Spanned<IpAddr>,
+    /// Its Ethernet address.
+    #[serde(with = "required_mac_text")]
+    pub mac: Spanned<Mac>,
+}
+
+/// `[forwarding]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Forwarding {
+    /// Forward packets between interfaces.
+    pub enabled: bool,
+}
+
+/// `[tcp]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tcp {
+    /// How long a connection may be silent before it is probed; 0: never.
+    pub keepalive: Period,
+    /// Between two probes.
+    pub keepalive_interval: Period,
+    /// Unanswered probes before the connection ends.
+    pub keepalive_probes: u32,
+    /// How long sent data may stay unacknowledged before the connection ends; 0: until retransmission gives up.
+    pub user_timeout: Period,
+    /// How long TIME-WAIT lasts: two maximum segment lifetimes.
+    pub time_wait: Period,
+    /// Bytes a connection takes from its application before they are acknowledged.
+    pub send_buffer: Spanned<ByteCount>,
+    /// Bytes a connection keeps for its application to read.
+    pub receive_buffer: Spanned<ByteCount>,
+    /// Accepted connections that wait for the application.
+    pub backlog: u32,
+}
+
+impl Default for Tcp {
+    fn default() -> Self {
+        Tcp {
+            keepalive: Period::from_secs(7200),
+            keepalive_interval: Period::from_secs(75),
+            keepalive_probes: 9,
+            user_timeout: Period::default(),
+            time_wait: Period::from_secs(60),
+            send_buffer: unwritten(ByteCount(limits::TCP_SEND_BUFFER as u64)),
+            receive_buffer: unwritten(ByteCount(limits::TCP_RECEIVE_BUFFER as u64)),
+            backlog: limits::TCP_BACKLOG as u32,
+        }
+    }
+}
+
+/// `[http]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Http {
+    /// Where it listens.
+    pub listen: Vec<Spanned<Listen>>,
+    /// The directory it serves; without one, only the built-in pages.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub root: Option<Spanned<PathBuf>>,
+    /// Serve the stack's own state under `/-/`.
+    pub state_page: bool,
+    /// Connections at once.
+    pub connections: u32,
+    /// How long a request's head may take.
+    pub header_timeout: Period,
+    /// How long a request's body or our answer may stand still.
+    pub body_timeout: Period,
+    /// How long a connection may wait for its next request.
+    pub idle_timeout: Period,
+    /// The largest request head.
+    pub header_limit: ByteCount,
+    /// The largest request body that is kept.
+    pub body_limit: ByteCount,
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Http {
+            listen: vec![unwritten(Listen::Port(80))],
+            root: None,
+            state_page: true,
+            connections: 16_384,
+            header_timeout: Period::from_secs(10),
+            body_timeout: Period::from_secs(60),
+            idle_timeout: Period::from_secs(60),
+            header_limit: ByteCount(64 << 10),
+            body_limit: ByteCount(1 << 20),
+        }
+    }
+}
+
+/// `[pop3]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pop3 {
+    /// Where it listens.
+    pub listen: Vec<Spanned<Listen>>,
+    /// The Maildir of each user; `{user}` stands for the name.
+    pub maildir: Spanned<PathBuf>,
+    /// Connections at once.
+    pub connections: u32,
+    /// How long a session may be silent (RFC 1939 §3 asks for at least ten minutes).
+    pub idle_timeout: Period,
+}
+
+impl Default for Pop3 {
+    fn default() -> Self {
+        Pop3 {
+            listen: vec![unwritten(Listen::Port(110))],
+            maildir: unwritten("mail/{user}".into()),
+            connections: 1_024,
+            idle_timeout: Period::from_secs(600),
+        }
+    }
+}
+
+/// `[[account]]`
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Account {
+    /// The user's name.
+    pub name: Spanned<String>,
+    /// The hash that `tapstack password` made.
+    pub password: Spanned<String>,
+}
+
+impl fmt::Debug for Account {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Account").field("name", self.name.as_ref()).finish_non_exhaustive()
+    }
+}
+
+/// The four small services have the same table and differ in their port.
+macro_rules! small_services {
+    ($($(#[doc = $doc:literal])+ $name:ident $port:literal,)+) => {$(
+        $(#[doc = $doc])+
+        #[derive(Clone, Debug, Deserialize, Serialize)]
+        #[serde(deny_unknown_fields, default)]
+        pub struct $name {
+            /// Where it listens, over TCP and UDP.
+            pub listen: Vec<Spanned<Listen>>,
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                $name { listen: vec![unwritten(Listen::Port($port))] }
+            }
+        }
+    )+};
+}
+
+small_services! {
+    /// `[echo]`
+    Echo 7,
+    /// `[discard]`
+    Discard 9,
+    /// `[chargen]`
+    Chargen 19,
+    /// `[daytime]`
+    Daytime 13,
+}
+
+/// What is wrong with a configuration, and where.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Mistake {
+    /// Where: `file:line`, `file`, or empty when it is not in a file.
+    pub place: String,
+    /// What is wrong and what to write instead.
+    pub message: String,
+}
+
+impl fmt::Display for Mistake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.place.as_str() {
+            "" => f.write_str(&self.message),
+            place => write!(f, "{place}: {}", self.message),
+        }
+    }
+}
+
+impl std::error::Error for Mistake {}
+
+/// A mistake in the text of a file, before it is known which line it is in.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Flaw {
+    span: Range<usize>,
+    message: String,
+}
+
+impl Flaw {
+    fn at<T>(value: &Spanned<T>, message: impl Into<String>) -> Self {
+        Flaw { span: value.span(), message: message.into() }
+    }
+}
+
+/// A configuration with the text it came from, to say where a mistake is.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The file, if there is one.
+    pub path: Option<PathBuf>,
+    text: String,
+}
+
+impl Source {
+    /// No file: defaults and the command line.
+    pub fn none() -> Self {
+        Source { path: None, text: String::new() }
+    }
+
+    fn mistake(&self, span: Option<Range<usize>>, message: &str) -> Mistake {
+        let message = message.trim().replace('\n', "; ");
+        let place = match (&self.path, span) {
+            (Some(path), Some(span)) if !span.is_empty() || span.start > 0 => {
+                let before = self.text.get(..span.start).unwrap_or(&self.text);
+                format!("{}:{}", path.display(), before.matches('\n').count() + 1)
+            }
+            (Some(path), None) => path.display().to_string(),
+            _ => String::new(),
+        };
+        Mistake { place, message }
+    }
+}
+
+impl Config {
+    /// What runs without any configuration: a host at 192.0.2.2 on `tap0` with all its services, and the
+    /// kernel at 192.0.2.1.
+    pub fn without_file() -> Self {
+        let host = |last| IpNet::new_assert(Ipv4Addr::new(192, 0, 2, last).into(), 24);
+        let mut interface = Interface::new("tap0");
+        interface.address = vec![unwritten(host(2))];
+        interface.host = Some(unwritten(host(1)));
+        Config {
+            interfaces: vec![interface],
+            http: Some(Http::default()),
+            pop3: Some(Pop3::default()),
+            echo: Some(Echo::default()),
+            discard: Some(Discard::default()),
+            chargen: Some(Chargen::default()),
+            daytime: Some(Daytime::default()),
+            ..Config::default()
+        }
+    }
+
+    /// Reads the file. [`Config::validate`] is still to be asked, after the command line had its say.
+    ///
+    /// # Errors
+    /// The file can't be read, is not TOML, or has unknown keys or values of the wrong type.
+    pub fn load(path: &Path) -> Result<(Self, Source), Mistake> {
+        let text = std::fs::read_to_string(path).map_err(|error| Mistake {
+            place: path.display().to_string(),
+            message: format!("the configuration can't be read: {error}"),
+        })?;
+        let source = Source { path: Some(path.to_owned()), text };
+        let mut config: Config = Config::parse(&source.text)
+            .map_err(|error| source.mistake(error.span().or(Some(0..1)), error.message()))?;
+        if let Some(folder) = path.parent() {
+            config.make_paths_relative_to(folder);
+        }
+        Ok((config, source))
+    }
+
+    fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    fn make_paths_relative_to(&mut self, folder: &Path) {
+        let anchor = |path: &mut PathBuf| *path = folder.join(&*path);
+        self.daemon.control.iter_mut().for_each(anchor);
+        self.daemon.pcap.iter_mut().for_each(anchor);
+        if let Some(root) = self.http.as_mut().and_then(|http| http.root.as_mut()) {
+            anchor(root.as_mut());
+        }
+        if let Some(pop3) = &mut self.pop3 {
+            anchor(pop3.maildir.as_mut());
+        }
+    }
+
+    /// Checks what the types can't say.
+    ///
+    /// # Errors
+    /// The first mistake, with its place in `source`.
+    pub fn validate(&self, source: &Source) -> Result<(), Mistake> {
+        validate::check(self).map_err(|flaw| source.mistake(Some(flaw.span), &flaw.message))
+    }
+
+    /// The effective configuration as a file would say it, defaults included.
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_else(|error| format!("# can't be written as TOML: {error}\n"))
+    }
+
+    /// The TAP devices, each once, in the order of the interfaces.
+    pub fn taps(&self) -> Vec<&str> {
+        let mut taps: Vec<&str> = Vec::new();
+        for interface in &self.interfaces {
+            if !taps.contains(&interface.tap.as_ref().as_str()) {
+                taps.push(interface.tap.as_ref());
+            }
+        }
+        taps
+    }
+
+    /// Where the control socket is.
+    pub fn control_path(&self) -> PathBuf {
+        match &self.daemon.control {
+            Some(path) => path.clone(),
+            None => default_control_path(self.taps().first().copied().unwrap_or("tap0")),
+        }
+    }
+}
+
+/// The control socket of the daemon whose first TAP is `tap`.
+pub fn default_control_path(tap: &str) -> PathBuf {
+    Path::new("/run/tapstack").join(format!("{tap}.sock"))
+}
+
+/// A MAC that may be absent, as text.
+mod mac_text {
+    use super::{Mac, Spanned, required_mac_text};
+    use serde::{Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(mac: &Option<Spanned<Mac>>, serializer: S) -> Result<S::Ok, S::Error> {
+        match mac {
+            Some(mac) => required_mac_text::serialize(mac, serializer),
+            None => serializer.serialize_none(),
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Spanned<Mac>>, D::Error> {
+        required_mac_text::deserialize(deserializer).map(Some)
+    }
+}
+
+/// A MAC as text.
+mod required_mac_text {
+    use super::{Mac, Spanned};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(mac: &Spanned<Mac>, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(mac.as_ref())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Spanned<Mac>, D::Error> {
+        let text = Spanned::<String>::deserialize(deserializer)?;
+        let mac = text.as_ref().parse().map_err(D::Error::custom)?;
+        Ok(Spanned::new(text.span(), mac))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,256 @@
+//! Each mistake with the line it is reported on, the defaults, and that the documentation lists every key.
+
+use super::*;
+
+const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$c29tZXNhbHQxMjM0$JeCzFw9fXkkYQyhuLwNYtbzMmJyFHb5yT2cMsPKhQ0E";
+
+/// The configuration of `text`, checked, as if it stood in `lab.toml`.
+fn read(text: &str) -> Result<Config, String> {
+    let source = Source { path: Some("lab.toml".into()), text: text.to_owned() };
+    let config = Config::parse(text).map_err(|error| source.mistake(error.span(), error.message()).to_string())?;
+    config.validate(&source).map_err(|mistake| mistake.to_string())?;
+    Ok(config)
+}
+
+/// The message about `text`, which stands from line 4 on, behind a good interface.
+fn complaint_behind_an_interface(text: &str) -> String {
+    read(&format!("[[interface]]\ntap = \"tap0\"\naddress = [\"192.0.2.2/24\"]\n{text}")).unwrap_err()
+}
+
+#[track_caller]
+fn assert_complaint(text: &str, line: usize, words: &str) {
+    let complaint = complaint_behind_an_interface(text);
+    assert!(complaint.starts_with(&format!("lab.toml:{line}: ")), "{complaint}");
+    assert!(complaint.contains(words), "{complaint}");
+}
+
+#[test]
+fn the_defaults_are_a_configuration_without_mistakes() {
+    let config = Config::without_file();
+    config.validate(&Source::none()).unwrap();
+    assert_eq!(config.control_path(), Path::new("/run/tapstack/tap0.sock"));
+    let printed = config.to_toml();
+    let again = read(&printed).unwrap_or_else(|error| panic!("{error}\n{printed}"));
+    assert_eq!(again.to_toml(), printed, "what `check` prints is a configuration");
+}
+
+#[test]
+fn the_example_of_every_table_is_read() {
+    let config = read(&format!(
+        r#"
+        [daemon]
+        control = "lab.sock"
+        grace = "2s"
+        [[interface]]
+        tap = "tap0"
+        mac = "02:00:00:00:00:02"
+        address = ["192.0.2.2/24", "198.51.100.2/31"]
+        host = "192.0.2.1/24"
+        mtu = 9000
+        offload = false
+        queues = 1
+        [[interface]]
+        tap = "tap0"
+        vlan = 7
+        address = ["203.0.113.2/24"]
+        [[route]]
+        to = "0.0.0.0/0"
+        via = "192.0.2.1"
+        metric = 5
+        [[route]]
+        to = "10.0.0.0/8"
+        interface = "tap0.7"
+        [[neighbour]]
+        address = "192.0.2.9"
+        mac = "02:00:00:00:00:09"
+        [forwarding]
+        enabled = true
+        [tcp]
+        keepalive = "1m"
+        user_timeout = 0
+        send_buffer = "256KiB"
+        [http]
+        listen = [80, "192.0.2.2:8080"]
+        [pop3]
+        maildir = "mail/{{user}}"
+        [[account]]
+        name = "alice"
+        password = "{HASH}"
+        [echo]
+        [chargen]
+        listen = []
+        "#
+    ))
+    .unwrap();
+    assert_eq!(config.interfaces[1].name(), "tap0.7");
+    assert_eq!(config.taps(), ["tap0"]);
+    assert_eq!(config.interfaces[0].effective_mac().to_string(), "02:00:00:00:00:02");
+    assert_eq!(config.tcp.user_timeout.if_any(), None);
+    assert!(config.discard.is_none(), "an absent table is a service that is off");
+    assert_eq!(config.echo.unwrap().listen[0].as_ref(), &Listen::Port(7));
+}
+
+#[test]
+fn a_derived_mac_is_stable_local_and_different_for_each_tap() {
+    let mac = |tap: &str| Interface::new(tap).effective_mac();
+    assert_eq!(mac("tap0"), mac("tap0"));
+    assert_ne!(mac("tap0"), mac("tap1"));
+    assert_eq!(mac("tap0").0[0], 0x02);
+}
+
+#[test]
+fn unknown_keys_and_tables_are_refused_where_they_stand() {
+    assert_complaint("[dhcp]\npool = \"x\"", 4, "unknown field `dhcp`");
+    assert_complaint("mtuu = 5", 4, "unknown field `mtuu`");
+    assert_complaint("[http]\nlisten = [80]\ncolour = 1", 6, "unknown field `colour`");
+}
+
+#[test]
+fn values_of_the_wrong_type_are_refused_where_they_stand() {
+    assert_complaint("mtu = \"big\"", 4, "expected u32");
+    assert_complaint("[http]\nlisten = [0]", 5, "a port from 1 to 65535");
+    assert_complaint("[http]\nlisten = [\"nowhere\"]", 5, "an address and port such as");
+    assert_complaint("[daemon]\ngrace = \"soon\"", 5, "not a length of time");
+    assert_complaint("[tcp]\nsend_buffer = \"lots\"", 5, "not a number of bytes");
+    assert_complaint("mac = \"02:00\"", 4, "not a MAC address");
+    assert_complaint("host = \"192.0.2.1\"", 4, "invalid");
+    assert_complaint("[[route]\n", 4, "");
+}
+
+#[test]
+fn mistakes_of_an_interface_are_reported_where_they_stand() {
+    assert_complaint("mac = \"01:00:00:00:00:02\"", 4, "group address");
+    assert_complaint("mac = \"00:00:00:00:00:00\"", 4, "no address");
+    assert_complaint("mtu = 67", 4, "68 to 65535");
+    assert_complaint("mtu = 70000", 4, "68 to 65535");
+    assert_complaint("queues = 2", 4, "one queue");
+    assert_complaint("vlan = 4095", 4, "1 to 4094");
+    assert_complaint("vlan = 3\nhost = \"192.0.2.1/24\"", 5, "without vlan");
+    assert_complaint("host = \"192.0.2.2/24\"", 3, "given twice");
+    assert_complaint("[[interface]]\ntap = \"tap0\"\naddress = [\"192.0.2.3/24\"]", 5, "configured twice");
+    assert_complaint("[[interface]]\ntap = \"a/b\"", 5, "name of a TAP");
+    assert_complaint("[[interface]]\ntap = \"a-name-that-is-too-long\"", 5, "15 bytes");
+    assert_complaint("[[interface]]\ntap = \"tap1\"", 5, "has no address");
+    for (address, words) in [
+        ("192.0.2.0/24", "the network itself"),
+        ("192.0.2.255/24", "broadcast"),
+        ("224.0.0.1/24", "no host's"),
+        ("127.0.0.1/8", "loopback"),
+        ("0.1.2.3/8", "this network"),
+        ("10.0.0.1/0", "prefix length"),
+        ("2001:db8::1/64", "IPv6"),
+    ] {
+        assert_complaint(&format!("[[interface]]\ntap = \"tap1\"\naddress = [\"{address}\"]"), 6, words);
+    }
+    assert_complaint(
+        "mac = \"02:00:00:00:00:05\"\n[[interface]]\ntap = \"tap1\"\nmac = \"02:00:00:00:00:05\"\naddress = [\"10.0.0.1/8\"]",
+        7,
+        "same MAC",
+    );
+    assert!(read("").unwrap_err().starts_with("lab.toml:1: there is no [[interface]]"));
+}
+
+#[test]
+fn mistakes_of_routes_and_neighbours_are_reported_where_they_stand() {
+    assert_complaint("[[route]]\nto = \"0.0.0.0/0\"\nvia = \"10.0.0.1\"", 6, "not on the network");
+    assert_complaint("[[route]]\nto = \"0.0.0.0/0\"\nvia = \"192.0.2.2\"", 6, "our own");
+    assert_complaint("[[route]]\nto = \"10.0.0.1/8\"\nvia = \"192.0.2.1\"", 5, "write 10.0.0.0/8");
+    assert_complaint("[[route]]\nto = \"10.0.0.0/8\"", 5, "leads nowhere");
+    assert_complaint("[[route]]\nto = \"10.0.0.0/8\"\ninterface = \"tap7\"", 6, "no interface `tap7`");
+    assert_complaint("[[route]]\nto = \"::/0\"\nvia = \"192.0.2.1\"", 6, "different address families");
+    assert_complaint("[[neighbour]]\naddress = \"10.0.0.1\"\nmac = \"02:00:00:00:00:01\"", 5, "not on the network");
+    assert_complaint("[[neighbour]]\naddress = \"192.0.2.9\"\nmac = \"03:00:00:00:00:01\"", 6, "group address");
+}
+
+#[test]
+fn mistakes_of_services_are_reported_where_they_stand() {
+    assert_complaint("[http]\nlisten = [80]\n[pop3]\nlisten = [80]", 7, "[pop3] listens on 80 and so does [http]");
+    assert_complaint("[pop3]\nlisten = [80]\n[http]\nlisten = [\"192.0.2.2:80\"]", 7, "[http] listens on 192.0.2.2:80");
+    assert_complaint("[http]\nlisten = [\"10.0.0.1:80\"]", 5, "not an address of an interface");
+    assert_complaint("[http]\nroot = \"/does/not/exist\"", 5, "not a directory");
+    assert_complaint("[pop3]\nmaildir = \"mail\"", 5, "put {user} in it");
+    assert_complaint("[tcp]\nreceive_buffer = 1", 5, "4KiB to 1GiB");
+    assert_complaint("[[account]]\nname = \"alice\"\npassword = \"secret\"", 6, "tapstack password");
+    assert_complaint("[[account]]\nname = \"../eve\"\npassword = \"x\"", 5, "can't be an account");
+    let account = format!("[[account]]\nname = \"alice\"\npassword = \"{HASH}\"\n");
+    assert_complaint(&format!("{account}{account}"), 8, "given twice");
+}
+
+#[test]
+fn the_same_port_on_different_addresses_is_no_mistake() {
+    read(
+        "[[interface]]\ntap = \"tap0\"\naddress = [\"192.0.2.2/24\", \"192.0.2.3/24\"]\n\
+         [http]\nlisten = [\"192.0.2.2:80\"]\n[pop3]\nlisten = [\"192.0.2.3:80\"]",
+    )
+    .unwrap();
+}
+
+#[test]
+fn paths_are_relative_to_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("www")).unwrap();
+    let path = folder.path().join("lab.toml");
+    let text = "[[interface]]\ntap = \"tap0\"\naddress = [\"192.0.2.2/24\"]\n[http]\nroot = \"www\"\n[pop3]\n";
+    std::fs::write(&path, text).unwrap();
+    let (config, source) = Config::load(&path).unwrap();
+    config.validate(&source).unwrap();
+    assert_eq!(config.http.unwrap().root.unwrap().into_inner(), folder.path().join("www"));
+    assert_eq!(config.pop3.unwrap().maildir.into_inner(), folder.path().join("mail/{user}"));
+}
+
+/// Keys of a table as its struct says them: those of a value with everything filled in.
+fn keys(value: &toml::Value, place: &str, found: &mut Vec<String>) {
+    let toml::Value::Table(table) = value else { return };
+    for (key, value) in table {
+        let inner = match value {
+            toml::Value::Array(items) => items.first().unwrap_or(value),
+            value => value,
+        };
+        if inner.is_table() {
+            keys(inner, &format!("{place}{key}."), found);
+        } else {
+            found.push(format!("{place}{key}"));
+        }
+    }
+}
+
+#[test]
+fn every_key_stands_in_the_documentation() {
+    let mut config = Config::without_file();
+    config.daemon.control = Some("x".into());
+    config.daemon.pcap = Some("x".into());
+    config.http.as_mut().unwrap().root = Some(unwritten("x".into()));
+    let interface = &mut config.interfaces[0];
+    interface.mac = Some(unwritten(Mac([2; 6])));
+    interface.up = Some(true);
+    interface.vlan = Some(unwritten(1));
+    let net = "10.0.0.0/8".parse().unwrap();
+    let address = IpAddr::from([10, 0, 0, 1]);
+    config.routes.push(Route {
+        to: unwritten(net),
+        via: Some(unwritten(address)),
+        interface: Some(unwritten("tap0".into())),
+        metric: 1,
+    });
+    config.neighbours.push(Neighbour { address: unwritten(address), mac: unwritten(Mac([2; 6])) });
+    config.accounts.push(Account { name: unwritten("alice".into()), password: unwritten(HASH.into()) });
+    let mut found = Vec::new();
+    keys(&toml::Value::try_from(&config).unwrap(), "", &mut found);
+    assert!(found.len() > 40, "{found:?}");
+
+    let documentation = include_str!("../../../docs/configuration.md");
+    let documented: Vec<&str> = documentation
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .filter(|key| key.contains('.'))
+        .collect();
+    for key in &found {
+        assert!(documented.contains(&key.as_str()), "docs/configuration.md has no line for `{key}`");
+    }
+    for key in &documented {
+        assert!(
+            found.iter().any(|found| found == key),
+            "docs/configuration.md documents `{key}`, which does not exist"
+        );
+    }
+}

@@ -1,0 +1,284 @@
+//! What a configuration must satisfy beyond the types of its values. Each check is a function that names the
+//! first value at fault.
+
+use super::{Config, Flaw, Interface, Listen, Neighbour, Route};
+use crate::physical::tap;
+use ipnet::IpNet;
+use std::net::IpAddr;
+use toml::Spanned;
+
+/// IPv4 needs at least this (RFC 791 §3.2: every link carries 68 octets whole).
+const MIN_MTU: u32 = 68;
+const MAX_MTU: u32 = 65_535;
+/// The smallest and the largest buffer of a connection; the largest is the largest window of RFC 7323 §2.3.
+const BUFFER_BYTES: std::ops::RangeInclusive<u64> = 4_096..=1 << 30;
+
+pub(super) fn check(config: &Config) -> Result<(), Flaw> {
+    check_interfaces(config)?;
+    for interface in &config.interfaces {
+        check_addresses(interface, config)?;
+    }
+    config.routes.iter().try_for_each(|route| check_route(route, config))?;
+    config.neighbours.iter().try_for_each(|neighbour| check_neighbour(neighbour, config))?;
+    check_listens(config)?;
+    check_tcp(config)?;
+    check_services(config)?;
+    check_accounts(config)
+}
+
+fn check_interfaces(config: &Config) -> Result<(), Flaw> {
+    if config.interfaces.is_empty() {
+        let message = "there is no [[interface]]: add one with tap and address, or give --tap and --address";
+        return Err(Flaw { span: 0..1, message: message.to_owned() });
+    }
+    for (index, interface) in config.interfaces.iter().enumerate() {
+        tap::check_name(interface.tap.as_ref()).map_err(|reason| Flaw::at(&interface.tap, reason))?;
+        check_link(interface)?;
+        for other in config.interfaces.iter().take(index) {
+            if other.name() == interface.name() {
+                let message =
+                    format!("{} is configured twice: merge the two interfaces, or give one a vlan", other.name());
+                return Err(Flaw::at(&interface.tap, message));
+            }
+            if other.tap.as_ref() != interface.tap.as_ref() && other.effective_mac() == interface.effective_mac() {
+                let message =
+                    format!("{} and {} have the same MAC address: change one", other.name(), interface.name());
+                let at = interface.mac.as_ref().or(other.mac.as_ref()).map_or(0..0, Spanned::span);
+                return Err(Flaw { span: at, message });
+            }
+            if other.tap.as_ref() == interface.tap.as_ref()
+                && other.mtu.as_ref() < interface.mtu.as_ref()
+                && other.vlan.is_none()
+            {
+                let message = format!("the mtu of a VLAN can't be above that of its TAP {}: lower it", other.name());
+                return Err(Flaw::at(&interface.mtu, message));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn check_link(interface: &Interface) -> Result<(), Flaw> {
+    if let Some(mac) = &interface.mac {
+        if mac.as_ref().is_group() {
+            let message =
+                format!("{} is a group address and no interface's own: make the first octet even", mac.as_ref());
+            return Err(Flaw::at(mac, message));
+        }
+        if mac.as_ref().0 == [0; 6] {
+            return Err(Flaw::at(mac, "00:00:00:00:00:00 is no address: write one such as 02:00:00:00:00:02"));
+        }
+    }
+    let mtu = *interface.mtu.as_ref();
+    if !(MIN_MTU..=MAX_MTU).contains(&mtu) {
+        return Err(Flaw::at(&interface.mtu, format!("an mtu of {mtu} is out of range: {MIN_MTU} to {MAX_MTU}")));
+    }
+    if *interface.queues.as_ref() != 1 {
+        return Err(Flaw::at(&interface.queues, "only one queue is supported: write queues = 1"));
+    }
+    if let Some(vlan) = &interface.vlan
+        && !(1..=4094).contains(vlan.as_ref())
+    {
+        return Err(Flaw::at(vlan, format!("vlan {} is out of range: 1 to 4094", vlan.as_ref())));
+    }
+    match &interface.host {
+        Some(host) if interface.vlan.is_some() => {
+            Err(Flaw::at(host, "the kernel's side has no VLAN: put host in the interface without vlan"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why `net` can't be an interface's address, if it can't.
+fn address_fault(net: &IpNet) -> Option<String> {
+    let address = net.addr();
+    let IpNet::V4(v4) = net else {
+        return Some(format!("{address} is an IPv6 address, which interfaces do not take: write an IPv4 one"));
+    };
+    let has_broadcast = v4.prefix_len() < 31;
+    let wrong = if v4.prefix_len() == 0 {
+        "the network of an address has a prefix length of at least 1"
+    } else if v4.addr().is_multicast() || v4.addr().is_broadcast() || v4.addr().octets().first() >= Some(&240) {
+        "it is no host's address"
+    } else if v4.addr().is_loopback() {
+        "it is a loopback address"
+    } else if v4.addr().octets().first() == Some(&0) {
+        "it means \"this network\""
+    } else if has_broadcast && v4.addr() == v4.network() {
+        "it is the address of the network itself"
+    } else if has_broadcast && v4.addr() == v4.broadcast() {
+        "it is the broadcast address of its network"
+    } else {
+        return None;
+    };
+    Some(format!("{net} can't be an address: {wrong}"))
+}
+
+fn check_addresses(interface: &Interface, config: &Config) -> Result<(), Flaw> {
+    if interface.address.is_empty() {
+        let message = format!("{} has no address: write address = [\"192.0.2.2/24\"]", interface.name());
+        return Err(Flaw::at(&interface.tap, message));
+    }
+    for net in interface.address.iter().chain(&interface.host) {
+        if let Some(fault) = address_fault(net.as_ref()) {
+            return Err(Flaw::at(net, fault));
+        }
+        let everyone = config.interfaces.iter().flat_map(|other| other.address.iter().chain(&other.host));
+        if everyone.filter(|other| other.as_ref().addr() == net.as_ref().addr()).count() > 1 {
+            let message =
+                format!("{} is given twice: every side of every interface needs its own", net.as_ref().addr());
+            return Err(Flaw::at(net, message));
+        }
+    }
+    Ok(())
+}
+
+fn is_ours(config: &Config, address: IpAddr) -> bool {
+    config.interfaces.iter().flat_map(|interface| &interface.address).any(|net| net.as_ref().addr() == address)
+}
+
+fn check_route(route: &Route, config: &Config) -> Result<(), Flaw> {
+    let to = route.to.as_ref();
+    if to.addr() != to.network() {
+        let message = format!("{to} has bits beyond its prefix: write {}", to.trunc());
+        return Err(Flaw::at(&route.to, message));
+    }
+    let named = match &route.interface {
+        None => None,
+        Some(name) => match config.interfaces.iter().find(|interface| interface.name() == *name.as_ref()) {
+            Some(interface) => Some(interface),
+            None => {
+                let known: Vec<String> = config.interfaces.iter().map(Interface::name).collect();
+                let message = format!("there is no interface `{}`: use one of {}", name.as_ref(), known.join(", "));
+                return Err(Flaw::at(name, message));
+            }
+        },
+    };
+    let Some(via) = &route.via else {
+        return match named {
+            Some(_) => Ok(()),
+            None => Err(Flaw::at(&route.to, format!("the route to {to} leads nowhere: give via, interface or both"))),
+        };
+    };
+    let gateway = *via.as_ref();
+    if gateway.is_ipv4() != to.addr().is_ipv4() {
+        return Err(Flaw::at(via, format!("{gateway} and {to} are of different address families")));
+    }
+    if is_ours(config, gateway) {
+        return Err(Flaw::at(via, format!("{gateway} is an address of our own: name the next router")));
+    }
+    let is_on_link = match named {
+        Some(interface) => interface.is_on_link(gateway),
+        None => config.interfaces.iter().any(|interface| interface.is_on_link(gateway)),
+    };
+    if !is_on_link {
+        let message =
+            format!("the gateway {gateway} is not on the network of an interface: correct it, or add the address");
+        return Err(Flaw::at(via, message));
+    }
+    Ok(())
+}
+
+fn check_neighbour(neighbour: &Neighbour, config: &Config) -> Result<(), Flaw> {
+    let address = *neighbour.address.as_ref();
+    if neighbour.mac.as_ref().is_group() {
+        let message = format!("{} is a group address and no neighbour's own", neighbour.mac.as_ref());
+        return Err(Flaw::at(&neighbour.mac, message));
+    }
+    if is_ours(config, address) {
+        return Err(Flaw::at(&neighbour.address, format!("{address} is an address of our own")));
+    }
+    if !config.interfaces.iter().any(|interface| interface.is_on_link(address)) {
+        return Err(Flaw::at(&neighbour.address, format!("{address} is not on the network of an interface")));
+    }
+    if config.neighbours.iter().filter(|other| *other.address.as_ref() == address).count() > 1 {
+        return Err(Flaw::at(&neighbour.address, format!("the neighbour {address} is given twice")));
+    }
+    Ok(())
+}
+
+/// The services with the places they listen at.
+fn listens(config: &Config) -> Vec<(&'static str, &Spanned<Listen>)> {
+    let lists = [
+        ("http", config.http.as_ref().map(|http| &http.listen)),
+        ("pop3", config.pop3.as_ref().map(|pop3| &pop3.listen)),
+        ("echo", config.echo.as_ref().map(|echo| &echo.listen)),
+        ("discard", config.discard.as_ref().map(|discard| &discard.listen)),
+        ("chargen", config.chargen.as_ref().map(|chargen| &chargen.listen)),
+        ("daytime", config.daytime.as_ref().map(|daytime| &daytime.listen)),
+    ];
+    lists.into_iter().flat_map(|(name, list)| list.into_iter().flatten().map(move |listen| (name, listen))).collect()
+}
+
+fn check_listens(config: &Config) -> Result<(), Flaw> {
+    let listens = listens(config);
+    for (index, (name, listen)) in listens.iter().enumerate() {
+        let address = listen.as_ref().socket_addr().ip();
+        if !address.is_unspecified() && !is_ours(config, address) {
+            let message = format!("[{name}] can't listen on {address}: it is not an address of an interface");
+            return Err(Flaw::at(listen, message));
+        }
+        if let Some((other_name, other)) =
+            listens.iter().take(index).find(|(_, other)| other.as_ref().overlaps(*listen.as_ref()))
+        {
+            // The one that stands further down in the file is the one to change.
+            let (at, name, other_name, other) = if other.span().start > listen.span().start {
+                (other, other_name, name, listen)
+            } else {
+                (listen, name, other_name, other)
+            };
+            let message =
+                format!("[{name}] listens on {} and so does [{other_name}] on {}", at.as_ref(), other.as_ref());
+            return Err(Flaw::at(at, message));
+        }
+    }
+    Ok(())
+}
+
+fn check_tcp(config: &Config) -> Result<(), Flaw> {
+    for buffer in [&config.tcp.send_buffer, &config.tcp.receive_buffer] {
+        if !BUFFER_BYTES.contains(&buffer.as_ref().0) {
+            return Err(Flaw::at(buffer, format!("a buffer of {} is out of range: 4KiB to 1GiB", buffer.as_ref())));
+        }
+    }
+    Ok(())
+}
+
+fn check_services(config: &Config) -> Result<(), Flaw> {
+    if let Some(root) = config.http.as_ref().and_then(|http| http.root.as_ref())
+        && !root.as_ref().is_dir()
+    {
+        return Err(Flaw::at(
+            root,
+            format!("{} is not a directory: make it, or leave root out", root.as_ref().display()),
+        ));
+    }
+    if let Some(pop3) = &config.pop3
+        && !pop3.maildir.as_ref().to_string_lossy().contains("{user}")
+    {
+        let message = format!("maildir `{}` would be everyone's: put {{user}} in it", pop3.maildir.as_ref().display());
+        return Err(Flaw::at(&pop3.maildir, message));
+    }
+    Ok(())
+}
+
+fn check_accounts(config: &Config) -> Result<(), Flaw> {
+    for (index, account) in config.accounts.iter().enumerate() {
+        let name = account.name.as_ref();
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+' | '@');
+        if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.chars().all(is_plain) {
+            let message =
+                format!("`{name}` can't be an account: use up to 64 letters, digits and . _ - + @, not . first");
+            return Err(Flaw::at(&account.name, message));
+        }
+        if config.accounts.iter().take(index).any(|other| other.name.as_ref() == name) {
+            return Err(Flaw::at(&account.name, format!("the account `{name}` is given twice")));
+        }
+        let is_argon2 = |hash: &str| hash.starts_with("$argon2") && argon2::PasswordHash::new(hash).is_ok();
+        if !is_argon2(account.password.as_ref()) {
+            let message = format!("the password of `{name}` is not a hash: make one with `tapstack password`");
+            return Err(Flaw::at(&account.password, message));
+        }
+    }
+    Ok(())
+}
