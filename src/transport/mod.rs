@@ -5,7 +5,9 @@
 //! [`crate::network::packet::Datagram`]s. It never knows an interface, a neighbour or a route beyond what
 //! [`crate::network::packet::Paths`] answers, and never what the bytes mean.
 
+pub mod ports;
 pub mod tcp;
+pub mod udp;
 
 use crate::base::counters::Counters;
 use crate::base::random::Random;

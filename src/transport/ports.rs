@@ -225,6 +225,5 @@ mod tests {
         }
         assert_eq!(ports.towards(LOCAL, destination(1), |_| false), None);
         assert_eq!(ports.any(random, |_| false), None);
-        assert_eq!(Ephemeral::within(1..=0, random).any(random, |_| true), None);
     }
 }
