@@ -1,0 +1,72 @@
+//! POP3: people fetch their mail from Maildirs (RFC 1939, RFC 2449, RFC 3206).
+//!
+//! ```text
+//!   connect -> AUTHORIZATION --USER, PASS--> TRANSACTION --QUIT--> UPDATE -> close
+//!                  |                              |
+//!                  `--QUIT, 3 failures-> close    `--loss, 10 minutes of silence-> close, nothing deleted
+//! ```
+//!
+//! [`command`] reads a line as a command, [`conversation`] holds the three states, [`maildrop`] is the mail.
+//! Capabilities: TOP, UIDL, USER, PIPELINING, RESP-CODES, AUTH-RESP-CODE, EXPIRE NEVER, IMPLEMENTATION. Not
+//! here: SASL mechanisms, APOP (it needs passwords in clear text at rest), STLS, UTF8 and LANG.
+
+pub mod command;
+mod conversation;
+pub mod maildrop;
+
+pub use conversation::converse;
+
+use crate::application::pop3::maildrop::Sizes;
+use crate::base::time::Duration;
+use crate::session::accounts::is_name;
+use crate::session::clock::Clock;
+use crate::session::throttle::Throttle;
+use crate::session::verifier::Verifier;
+use std::cell::RefCell;
+use std::path::PathBuf;
+use std::rc::Rc;
+
+/// What the service is told by its configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where the mail is: a path in which `{user}` stands for the name of the account.
+    pub maildir: String,
+    /// How long a client may be silent (RFC 1939 §3: at least 10 minutes).
+    pub idle: Duration,
+    /// Failed logins on one connection.
+    pub failures: u32,
+    /// Commands that are none, or out of place, on one connection.
+    pub mistakes: u32,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config { maildir: "mail/{user}".into(), idle: Duration::from_secs(600), failures: 3, mistakes: 10 }
+    }
+}
+
+impl Config {
+    /// The Maildir of an account; `None` for what can't be the name of one.
+    fn maildir_of(&self, user: &str) -> Option<PathBuf> {
+        is_name(user).then(|| PathBuf::from(self.maildir.replace("{user}", user)))
+    }
+}
+
+/// What all conversations of the service share.
+pub struct Service {
+    config: Config,
+    clock: Rc<dyn Clock>,
+    verifier: Verifier,
+    throttle: Rc<RefCell<Throttle>>,
+    sizes: RefCell<Sizes>,
+}
+
+impl Service {
+    /// The service. `throttle` is shared by everything that takes passwords.
+    pub fn new(config: Config, clock: Rc<dyn Clock>, verifier: Verifier, throttle: Rc<RefCell<Throttle>>) -> Self {
+        Service { config, clock, verifier, throttle, sizes: RefCell::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests;
