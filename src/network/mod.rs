@@ -5,4 +5,12 @@
 //! [`packet::Packet`]s for a transport or for another interface, and datagrams with a next hop. It never
 //! knows a port or a connection; addresses above this floor are [`std::net::IpAddr`], whichever family.
 
+pub mod address;
+pub mod fragment;
+pub mod icmp;
+pub mod identification;
+pub mod ipv4;
+pub mod options;
 pub mod packet;
+pub mod path_mtu;
+pub mod reassembly;
