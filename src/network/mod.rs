@@ -6,11 +6,15 @@
 //! knows a port or a connection; addresses above this floor are [`std::net::IpAddr`], whichever family.
 
 pub mod address;
+pub mod forward;
 pub mod fragment;
 pub mod icmp;
 pub mod identification;
+pub mod igmp;
 pub mod ipv4;
 pub mod options;
 pub mod packet;
 pub mod path_mtu;
 pub mod reassembly;
+pub mod route;
+pub mod source;
