@@ -63,3 +63,8 @@ pub const TCP_OUT_OF_ORDER_RANGES: usize = 256;
 pub const TCP_CHALLENGE_ACKS_PER_SECOND: u32 = 1_000;
 /// Resets a second for segments that belong to nothing.
 pub const TCP_RESETS_PER_SECOND: u32 = 10_000;
+
+/// Clients of the control socket at once.
+pub const CONTROL_CLIENTS: usize = 16;
+/// Bytes of one request to the control socket.
+pub const CONTROL_REQUEST: usize = 4_096;

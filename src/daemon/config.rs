@@ -50,18 +50,9 @@ pub struct Config {
     /// The users.
     #[serde(rename = "account")]
     pub accounts: Vec<Account>,
-    /// The echo service (RFC 862).
+    /// The small services.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub echo: Option<Echo>,
-    /// The discard service (RFC 863).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub discard: Option<Discard>,
-    /// The character generator (RFC 864).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub chargen: Option<Chargen>,
-    /// The daytime service (RFC 867).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub daytime: Option<Daytime>,
+    pub small: Option<Small>,
 }
 
 /// `[daemon]`
@@ -241,7 +232,7 @@ pub struct Tcp {
     pub keepalive_interval: Period,
     /// Unanswered probes before the connection ends.
     pub keepalive_probes: u32,
-    /// How long sent data may stay unacknowledged before the connection ends; 0: until retransmission gives up.
+    /// How long sent data may stay unacknowledged before the connection ends; 0: for ever.
     pub user_timeout: Period,
     /// How long TIME-WAIT lasts: two maximum segment lifetimes.
     pub time_wait: Period,
@@ -256,10 +247,10 @@ pub struct Tcp {
 impl Default for Tcp {
     fn default() -> Self {
         Tcp {
-            keepalive: Period::from_secs(7200),
+            keepalive: Period::default(),
             keepalive_interval: Period::from_secs(75),
             keepalive_probes: 9,
-            user_timeout: Period::default(),
+            user_timeout: Period::from_secs(300),
             time_wait: Period::from_secs(60),
             send_buffer: unwritten(ByteCount(limits::TCP_SEND_BUFFER as u64)),
             receive_buffer: unwritten(ByteCount(limits::TCP_RECEIVE_BUFFER as u64)),
@@ -350,34 +341,37 @@ impl fmt::Debug for Account {
     }
 }
 
-/// The four small services have the same table and differ in their port.
-macro_rules! small_services {
-    ($($(#[doc = $doc:literal])+ $name:ident $port:literal,)+) => {$(
-        $(#[doc = $doc])+
-        #[derive(Clone, Debug, Deserialize, Serialize)]
-        #[serde(deny_unknown_fields, default)]
-        pub struct $name {
-            /// Where it listens, over TCP and UDP.
-            pub listen: Vec<Spanned<Listen>>,
-        }
-
-        impl Default for $name {
-            fn default() -> Self {
-                $name { listen: vec![unwritten(Listen::Port($port))] }
-            }
-        }
-    )+};
+/// `[small]`: each over TCP and UDP; an empty list switches one off.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Small {
+    /// Where echo (RFC 862) listens.
+    pub echo: Vec<Spanned<Listen>>,
+    /// Where discard (RFC 863) listens.
+    pub discard: Vec<Spanned<Listen>>,
+    /// Where the character generator (RFC 864) listens.
+    pub chargen: Vec<Spanned<Listen>>,
+    /// Where daytime (RFC 867) listens.
+    pub daytime: Vec<Spanned<Listen>>,
 }
 
-small_services! {
-    /// `[echo]`
-    Echo 7,
-    /// `[discard]`
-    Discard 9,
-    /// `[chargen]`
-    Chargen 19,
-    /// `[daytime]`
-    Daytime 13,
+impl Default for Small {
+    fn default() -> Self {
+        let on = |port| vec![unwritten(Listen::Port(port))];
+        Small { echo: on(7), discard: on(9), chargen: on(19), daytime: on(13) }
+    }
+}
+
+impl Small {
+    /// The services with their names.
+    pub fn services(&self) -> [(&'static str, &[Spanned<Listen>]); 4] {
+        [
+            ("echo", self.echo.as_slice()),
+            ("discard", self.discard.as_slice()),
+            ("chargen", self.chargen.as_slice()),
+            ("daytime", self.daytime.as_slice()),
+        ]
+    }
 }
 
 /// What is wrong with a configuration, and where.
@@ -453,10 +447,7 @@ impl Config {
             interfaces: vec![interface],
             http: Some(Http::default()),
             pop3: Some(Pop3::default()),
-            echo: Some(Echo::default()),
-            discard: Some(Discard::default()),
-            chargen: Some(Chargen::default()),
-            daytime: Some(Daytime::default()),
+            small: Some(Small::default()),
             ..Config::default()
         }
     }

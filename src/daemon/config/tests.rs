@@ -76,9 +76,8 @@ fn the_example_of_every_table_is_read() {
         [[account]]
         name = "alice"
         password = "{HASH}"
-        [echo]
-        [chargen]
-        listen = []
+        [small]
+        chargen = []
         "#
     ))
     .unwrap();
@@ -86,8 +85,10 @@ fn the_example_of_every_table_is_read() {
     assert_eq!(config.taps(), ["tap0"]);
     assert_eq!(config.interfaces[0].effective_mac().to_string(), "02:00:00:00:00:02");
     assert_eq!(config.tcp.user_timeout.if_any(), None);
-    assert!(config.discard.is_none(), "an absent table is a service that is off");
-    assert_eq!(config.echo.unwrap().listen[0].as_ref(), &Listen::Port(7));
+    let small = config.small.unwrap();
+    assert_eq!(small.echo[0].as_ref(), &Listen::Port(7));
+    assert!(small.chargen.is_empty());
+    assert!(read("[[interface]]\ntap = \"t\"\naddress = [\"10.0.0.1/8\"]").unwrap().small.is_none());
 }
 
 #[test]
@@ -164,8 +165,8 @@ fn mistakes_of_routes_and_neighbours_are_reported_where_they_stand() {
 
 #[test]
 fn mistakes_of_services_are_reported_where_they_stand() {
-    assert_complaint("[http]\nlisten = [80]\n[pop3]\nlisten = [80]", 7, "[pop3] listens on 80 and so does [http]");
-    assert_complaint("[pop3]\nlisten = [80]\n[http]\nlisten = [\"192.0.2.2:80\"]", 7, "[http] listens on 192.0.2.2:80");
+    assert_complaint("[http]\nlisten = [80]\n[pop3]\nlisten = [80]", 7, "pop3 listens on 80 and so does http");
+    assert_complaint("[pop3]\nlisten = [80]\n[http]\nlisten = [\"192.0.2.2:80\"]", 7, "http listens on 192.0.2.2:80");
     assert_complaint("[http]\nlisten = [\"10.0.0.1:80\"]", 5, "not an address of an interface");
     assert_complaint("[http]\nroot = \"/does/not/exist\"", 5, "not a directory");
     assert_complaint("[pop3]\nmaildir = \"mail\"", 5, "put {user} in it");

@@ -1,7 +1,7 @@
 //! What a configuration must satisfy beyond the types of its values. Each check is a function that names the
 //! first value at fault.
 
-use super::{Config, Flaw, Interface, Listen, Neighbour, Route};
+use super::{Config, Flaw, Interface, Listen, Neighbour, Route, Small};
 use crate::physical::tap;
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -199,15 +199,10 @@ fn check_neighbour(neighbour: &Neighbour, config: &Config) -> Result<(), Flaw> {
 
 /// The services with the places they listen at.
 fn listens(config: &Config) -> Vec<(&'static str, &Spanned<Listen>)> {
-    let lists = [
-        ("http", config.http.as_ref().map(|http| &http.listen)),
-        ("pop3", config.pop3.as_ref().map(|pop3| &pop3.listen)),
-        ("echo", config.echo.as_ref().map(|echo| &echo.listen)),
-        ("discard", config.discard.as_ref().map(|discard| &discard.listen)),
-        ("chargen", config.chargen.as_ref().map(|chargen| &chargen.listen)),
-        ("daytime", config.daytime.as_ref().map(|daytime| &daytime.listen)),
-    ];
-    lists.into_iter().flat_map(|(name, list)| list.into_iter().flatten().map(move |listen| (name, listen))).collect()
+    let http = config.http.iter().map(|http| ("http", http.listen.as_slice()));
+    let pop3 = config.pop3.iter().map(|pop3| ("pop3", pop3.listen.as_slice()));
+    let small = config.small.iter().flat_map(Small::services);
+    http.chain(pop3).chain(small).flat_map(|(name, list)| list.iter().map(move |listen| (name, listen))).collect()
 }
 
 fn check_listens(config: &Config) -> Result<(), Flaw> {
@@ -215,7 +210,7 @@ fn check_listens(config: &Config) -> Result<(), Flaw> {
     for (index, (name, listen)) in listens.iter().enumerate() {
         let address = listen.as_ref().socket_addr().ip();
         if !address.is_unspecified() && !is_ours(config, address) {
-            let message = format!("[{name}] can't listen on {address}: it is not an address of an interface");
+            let message = format!("{name} can't listen on {address}: it is not an address of an interface");
             return Err(Flaw::at(listen, message));
         }
         if let Some((other_name, other)) =
@@ -227,8 +222,7 @@ fn check_listens(config: &Config) -> Result<(), Flaw> {
             } else {
                 (listen, name, other_name, other)
             };
-            let message =
-                format!("[{name}] listens on {} and so does [{other_name}] on {}", at.as_ref(), other.as_ref());
+            let message = format!("{name} listens on {} and so does {other_name} on {}", at.as_ref(), other.as_ref());
             return Err(Flaw::at(at, message));
         }
     }
