@@ -1,0 +1,67 @@
+//! `tapstack check`: what would run, without running it.
+
+use crate::cli::setup::Setup;
+use crate::daemon::config::{Config, Interface, Listen};
+use crate::daemon::failure::Failure;
+use toml::Spanned;
+
+/// Prints the effective configuration below a summary in comments: the output is a configuration file.
+pub(super) fn run(setup: &Setup) -> Result<(), Failure> {
+    let (config, source) = setup.load()?;
+    config.validate(&source)?;
+    let name = setup.path().map_or("the built-in configuration".to_owned(), |path| path.display().to_string());
+    super::print(&format!("# {name} is good. It would run:\n{}\n{}", summary(&config), config.to_toml()));
+    Ok(())
+}
+
+fn summary(config: &Config) -> String {
+    let mut lines: Vec<String> = config.interfaces.iter().map(interface).collect();
+    for route in &config.routes {
+        let via = route.via.as_ref().map_or(String::new(), |via| format!(" via {}", via.as_ref()));
+        let on = route.interface.as_ref().map_or(String::new(), |name| format!(" on {}", name.as_ref()));
+        lines.push(format!("route to {}{via}{on}", route.to.as_ref()));
+    }
+    if config.forwarding.enabled {
+        lines.push("forwarding between interfaces".to_owned());
+    }
+    if let Some(http) = &config.http {
+        let root = http.root.as_ref().map_or("built-in pages".to_owned(), |root| root.as_ref().display().to_string());
+        lines.push(format!("http on {}: {root}", ports(&http.listen)));
+    }
+    if let Some(pop3) = &config.pop3 {
+        let accounts = config.accounts.len();
+        lines.push(format!(
+            "pop3 on {}: {} ({accounts} accounts)",
+            ports(&pop3.listen),
+            pop3.maildir.as_ref().display()
+        ));
+    }
+    for (name, listen) in config.small.iter().flat_map(|small| small.services()) {
+        if !listen.is_empty() {
+            lines.push(format!("{name} on {}", ports(listen)));
+        }
+    }
+    lines.push(format!("control socket {}", config.control_path().display()));
+    lines.iter().map(|line| format!("#   {line}\n")).collect()
+}
+
+fn interface(interface: &Interface) -> String {
+    let addresses: Vec<String> = interface.address.iter().map(|net| net.as_ref().to_string()).collect();
+    let mut line = format!(
+        "{} {} mtu {} address {}",
+        interface.name(),
+        interface.effective_mac(),
+        interface.effective_mtu(),
+        addresses.join(" ")
+    );
+    match &interface.host {
+        Some(host) => line.push_str(&format!(", kernel's side {}", host.as_ref())),
+        None if interface.brings_host_up() => line.push_str(", kernel's side up"),
+        None => line.push_str(", kernel's side left alone"),
+    }
+    line
+}
+
+fn ports(listen: &[Spanned<Listen>]) -> String {
+    listen.iter().map(|listen| listen.as_ref().to_string()).collect::<Vec<_>>().join(", ")
+}
