@@ -10,6 +10,7 @@
 //! which other tasks run: regular files have no readiness to wait for, and a piece comes from the page
 //! cache or costs one disk access.
 
+pub mod http;
 pub mod pop3;
 pub mod server;
 #[cfg(test)]

@@ -29,6 +29,12 @@ pub trait Accept {
     fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>>;
 }
 
+/// A connection that can be given up at once.
+pub trait Abort {
+    /// Resets the connection: what is queued for a peer that takes nothing is not kept for it.
+    fn abort(&mut self);
+}
+
 /// The bounds of one service.
 #[derive(Clone, Copy, Debug)]
 pub struct Bounds {

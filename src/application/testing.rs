@@ -108,6 +108,12 @@ impl Pipe {
     }
 }
 
+impl crate::application::server::Abort for Pipe {
+    fn abort(&mut self) {
+        self.outgoing.borrow_mut().octets.clear();
+    }
+}
+
 impl Drop for Pipe {
     fn drop(&mut self) {
         self.finish();

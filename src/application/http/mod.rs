@@ -1,0 +1,93 @@
+//! HTTP/1.1: files under a root, and pages about the stack itself (RFC 9110, RFC 9112).
+//!
+//! ```text
+//!   connection (deadlines, 408, lingering close) -> hyper (syntax, framing, keep-alive)
+//!     -> guard (what hyper lets through and RFC 9110 does not)
+//!       -> /-/...  state_page, sink
+//!       -> files (conditional, range)
+//! ```
+//!
+//! hyper speaks the wire format; [`connection`] drives it without a runtime of its own and holds the
+//! deadlines, [`guard`] refuses what is wrong about a request, [`files`] and [`state_page`] answer the rest.
+//!
+//! Who answers what: 400 hyper (syntax) and [`guard`]; 404, 405, 412, 416 [`files`]; 408 [`connection`]; 413,
+//! 414, 417, 501 [`guard`]; 431 hyper, at [`Config::header_limit`].
+//!
+//! Not here: HTTP/2, TLS, content encodings, several ranges in one answer, directory listings, uploads that
+//! are kept. DEVIATION(RFC 9112 §7.1.1): hyper accepts a chunk extension without a name and white space after
+//! a chunk size.
+
+mod access_log;
+mod answer;
+pub mod connection;
+mod files;
+mod guard;
+mod progress;
+mod range;
+mod sink;
+mod state_page;
+mod validators;
+
+pub use answer::Body;
+pub use connection::serve_connection;
+pub use files::Root;
+
+use crate::base::time::Duration;
+use crate::session::clock::Clock;
+use serde_json::Value;
+use std::rc::Rc;
+
+/// What the service is told by its configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The pages under `/-/`, the upload sink among them.
+    pub state_page: bool,
+    /// How long the head of a request may take, from its first octet.
+    pub header_timeout: Duration,
+    /// How long the body of a request may stand still.
+    pub body_timeout: Duration,
+    /// How long the client may take nothing of an answer.
+    pub write_timeout: Duration,
+    /// How long a connection may wait for a request.
+    pub idle_timeout: Duration,
+    /// The largest head of a request in octets; hyper needs at least 8 KiB.
+    pub header_limit: usize,
+    /// The longest request target in octets.
+    pub target_limit: usize,
+    /// The largest request body in octets; the sink, which keeps nothing, has no bound.
+    pub body_limit: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            state_page: true,
+            header_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(60),
+            write_timeout: Duration::from_secs(300),
+            idle_timeout: Duration::from_secs(60),
+            header_limit: 64 << 10,
+            target_limit: 8 << 10,
+            body_limit: 1 << 20,
+        }
+    }
+}
+
+/// What all connections of the service share.
+pub struct Site {
+    config: Config,
+    clock: Rc<dyn Clock>,
+    root: Option<Root>,
+    state: Rc<dyn Fn() -> Value>,
+}
+
+impl Site {
+    /// A site of the files under `root`, if any, and of pages that show what `state` gives: an object,
+    /// each of whose members becomes a section of `/-/` and a file `/-/NAME.json`.
+    pub fn new(config: Config, clock: Rc<dyn Clock>, root: Option<Root>, state: Rc<dyn Fn() -> Value>) -> Self {
+        Site { config, clock, root, state }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,37 @@
+//! Where uploads end: `POST /-/sink` reads a body of any length, keeps nothing, and answers with how much
+//! it was and its digest, as `{"bytes":N,"sha256":"…"}`.
+//!
+//! It is there to try and to measure uploads with, and on when the state page is. The bound on bodies does
+//! not hold here because nothing is kept; the deadlines and the slowest rate do.
+
+use super::answer::{self, Body};
+use super::guard::Upload;
+use hyper::{Method, Response};
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+const ALLOWED: &str = "POST, PUT, OPTIONS";
+
+/// True for the path of the sink.
+pub(super) fn is_at(parts: &[Vec<u8>]) -> bool {
+    matches!(parts, [first, second] if first == b"-" && second == b"sink")
+}
+
+/// Answers a request to the sink. An error is one of the body's framing.
+pub(super) async fn answer(method: &Method, upload: &mut Upload<'_>) -> Result<Response<Body>, hyper::Error> {
+    let mut digest = Sha256::new();
+    let mut octets = 0;
+    while let Some(piece) = upload.next().await {
+        let piece = piece?;
+        octets += piece.len() as u64;
+        digest.update(&piece);
+    }
+    Ok(match *method {
+        Method::POST | Method::PUT => {
+            let sha256: String = digest.finalize().iter().map(|octet| format!("{octet:02x}")).collect();
+            answer::content("application/json", format!("{}\n", json!({"bytes": octets, "sha256": sha256})))
+        }
+        Method::OPTIONS => answer::options(ALLOWED),
+        _ => answer::method_not_allowed(ALLOWED),
+    })
+}

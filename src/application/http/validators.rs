@@ -1,0 +1,172 @@
+//! What a client has already: entity tags, dates, and the conditions on them (RFC 9110 §8.8, §13).
+
+use super::answer::{http_date, insert};
+use crate::base::time::Duration;
+use hyper::HeaderMap;
+use hyper::header::{
+    ETAG, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
+};
+use std::fs::Metadata;
+use std::time::UNIX_EPOCH;
+
+/// What tells one state of a file from another.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Validators {
+    /// A strong entity tag, quotes included: length and time of the last change.
+    tag: String,
+    /// The time of the last change in whole seconds since 1970, if it is one.
+    modified: Option<u64>,
+}
+
+/// What the conditions of a request come to (RFC 9110 §13.2.2).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Verdict {
+    /// The request is to be done.
+    Proceed,
+    /// The client has it already: 304.
+    NotModified,
+    /// It is not what the client thinks: 412.
+    Failed,
+}
+
+impl Validators {
+    /// The validators of a file. A time of change that is yet to come is taken as `now` (RFC 9110 §8.8.2.1).
+    pub(super) fn of(file: &Metadata, now: Duration) -> Self {
+        let modified = file.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let nanos = modified.map_or(0, |time| time.as_nanos());
+        Validators {
+            tag: format!("\"{:x}-{nanos:x}\"", file.len()),
+            modified: modified.map(|time| time.min(now).as_secs()),
+        }
+    }
+
+    /// Says them in an answer.
+    pub(super) fn tell(&self, headers: &mut HeaderMap) {
+        insert(headers, ETAG, &self.tag);
+        if let Some(date) = self.modified.and_then(|secs| http_date(Duration::from_secs(secs))) {
+            insert(headers, LAST_MODIFIED, &date);
+        }
+    }
+
+    /// Evaluates the conditions of a GET or HEAD, in the order of RFC 9110 §13.2.2.
+    pub(super) fn check(&self, request: &HeaderMap) -> Verdict {
+        if request.contains_key(IF_MATCH) {
+            if !self.matches(request, IF_MATCH, strong) {
+                return Verdict::Failed;
+            }
+        } else if let (Some(date), Some(modified)) = (date(request, IF_UNMODIFIED_SINCE), self.modified)
+            && modified > date
+        {
+            return Verdict::Failed;
+        }
+        if request.contains_key(IF_NONE_MATCH) {
+            if self.matches(request, IF_NONE_MATCH, weak) {
+                return Verdict::NotModified;
+            }
+        } else if let (Some(date), Some(modified)) = (date(request, IF_MODIFIED_SINCE), self.modified)
+            && modified <= date
+        {
+            return Verdict::NotModified;
+        }
+        Verdict::Proceed
+    }
+
+    /// True if a Range header is to be obeyed: there is no If-Range, or it names this state (§13.1.5).
+    pub(super) fn allow_range(&self, request: &HeaderMap) -> bool {
+        let Some(condition) = request.get(IF_RANGE) else {
+            return true;
+        };
+        let Ok(condition) = condition.to_str() else {
+            return false;
+        };
+        if condition.starts_with('"') || condition.starts_with("W/") {
+            return strong(condition.trim(), &self.tag);
+        }
+        date(request, IF_RANGE).is_some() && date(request, IF_RANGE) == self.modified
+    }
+
+    /// True if a list of entity tags has ours, or is `*`.
+    fn matches(&self, request: &HeaderMap, name: HeaderName, same: fn(&str, &str) -> bool) -> bool {
+        let lists = request.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        // Our tags have no comma in them, so a foreign one that has is cut in two that are not ours.
+        lists.flat_map(|list| list.split(',')).map(str::trim).any(|tag| tag == "*" || same(tag, &self.tag))
+    }
+}
+
+/// The strong comparison (RFC 9110 §8.8.3.2); ours is strong.
+fn strong(theirs: &str, ours: &str) -> bool {
+    theirs == ours
+}
+
+/// The weak comparison.
+fn weak(theirs: &str, ours: &str) -> bool {
+    theirs.strip_prefix("W/").unwrap_or(theirs) == ours
+}
+
+/// The date in a header, in seconds since 1970. What is no date is no condition.
+fn date(request: &HeaderMap, name: HeaderName) -> Option<u64> {
+    let time = httpdate::parse_http_date(request.get(name)?.to_str().ok()?.trim()).ok()?;
+    Some(time.duration_since(UNIX_EPOCH).ok()?.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hyper::header::HeaderValue;
+
+    const BEFORE: &str = "Sun, 22 Nov 2026 11:59:59 GMT";
+    const AT: &str = "Sun, 22 Nov 2026 12:00:00 GMT";
+    const AFTER: &str = "Sun, 22 Nov 2026 12:00:01 GMT";
+
+    fn ours() -> Validators {
+        Validators { tag: "\"a-1\"".into(), modified: Some(1_795_348_800) }
+    }
+
+    fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
+        pairs.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+    }
+
+    #[test]
+    fn conditions_are_evaluated_in_the_order_of_rfc_9110() {
+        use Verdict::*;
+        for (pairs, verdict) in [
+            (&[][..], Proceed),
+            (&[("if-none-match", "\"a-1\"")], NotModified),
+            (&[("if-none-match", "W/\"a-1\"")], NotModified),
+            (&[("if-none-match", "\"x,y\", \"a-1\"")], NotModified),
+            (&[("if-none-match", "*")], NotModified),
+            (&[("if-none-match", "\"b\"")], Proceed),
+            (&[("if-modified-since", AT)], NotModified),
+            (&[("if-modified-since", AFTER)], NotModified),
+            (&[("if-modified-since", BEFORE)], Proceed),
+            (&[("if-modified-since", "yesterday")], Proceed),
+            (&[("if-none-match", "\"b\""), ("if-modified-since", AT)], Proceed),
+            (&[("if-match", "\"a-1\"")], Proceed),
+            (&[("if-match", "*")], Proceed),
+            (&[("if-match", "W/\"a-1\"")], Failed),
+            (&[("if-match", "\"b\"")], Failed),
+            (&[("if-unmodified-since", BEFORE)], Failed),
+            (&[("if-unmodified-since", AT)], Proceed),
+            (&[("if-match", "\"a-1\""), ("if-unmodified-since", BEFORE)], Proceed),
+            (&[("if-match", "\"a-1\""), ("if-none-match", "\"a-1\"")], NotModified),
+        ] {
+            assert_eq!(ours().check(&headers(pairs)), verdict, "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn a_range_is_obeyed_only_of_the_state_that_if_range_names() {
+        for (condition, obeyed) in [
+            ("\"a-1\"", true),
+            ("W/\"a-1\"", false),
+            ("\"b\"", false),
+            (AT, true),
+            (BEFORE, false),
+            (AFTER, false),
+            ("x", false),
+        ] {
+            assert_eq!(ours().allow_range(&headers(&[("if-range", condition)])), obeyed, "{condition}");
+        }
+        assert!(ours().allow_range(&headers(&[])));
+    }
+}
