@@ -10,6 +10,8 @@ mod setup;
 mod show;
 mod table;
 
+use crate::daemon::clock::Clock;
+use crate::daemon::event_loop::EventLoop;
 use crate::daemon::failure::Failure;
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
@@ -60,7 +62,7 @@ Examples:
       without root, in a network namespace of its own
 
 It prints `ready` when its devices are up and its services listen. SIGTERM or SIGINT stops it in order, the second
-one at once; SIGHUP reads accounts and neighbours again. Logs go to standard error; RUST_LOG=debug says more.";
+one at once; SIGHUP reads the accounts again. Logs go to standard error; RUST_LOG=debug says more.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -122,7 +124,8 @@ pub fn main() -> ExitCode {
 fn run(setup: &setup::Setup) -> Result<(), Failure> {
     let (config, source) = setup.load()?;
     config.validate(&source)?;
-    Err(Failure::running("not yet"))
+    let _loop = EventLoop::open(&config, Clock::start())?;
+    Err(Failure::running("the stack is not wired to the daemon"))
 }
 
 /// Prints to standard output. A reader that has gone away (`| head`) is no failure.

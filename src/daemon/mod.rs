@@ -7,6 +7,7 @@ pub mod bridge;
 pub mod clock;
 pub mod config;
 pub mod control;
+pub mod event_loop;
 pub mod failure;
 pub mod port;
 pub mod signals;

@@ -3,7 +3,6 @@
 //! Readiness is edge-triggered, so that a port remembers that there is more to read until the device has said
 //! that there is not.
 
-use crate::base::limits;
 use crate::daemon::clock::Clock;
 use crate::daemon::failure::Failure;
 use crate::physical::capture::{Capture, Captured, SharedCapture};
@@ -14,7 +13,6 @@ use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::os::fd::{AsRawFd, RawFd};
@@ -46,9 +44,8 @@ pub struct Port {
     descriptor: RawFd,
     may_read: bool,
     may_write: bool,
-    /// Frames for which the device had no room.
-    waiting: VecDeque<OutFrame>,
-    waiting_bytes: usize,
+    /// The frame for which the device had no room.
+    waiting: Option<OutFrame>,
     is_down: bool,
     /// Undone when the port goes.
     _host_side: Option<HostSide>,
@@ -57,10 +54,10 @@ pub struct Port {
 /// What became of a frame to send.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sent {
-    /// The device has it, or it waits for room.
+    /// The device has it, or it is the one that waits for room.
     Taken,
-    /// Too many wait already; it is dropped.
-    QueueFull,
+    /// There is no room, and one waits already; it is dropped.
+    NoRoom,
     /// The device refused it; it is dropped.
     Refused,
 }
@@ -93,8 +90,7 @@ impl Port {
             descriptor,
             may_read: true,
             may_write: true,
-            waiting: VecDeque::new(),
-            waiting_bytes: 0,
+            waiting: None,
             is_down: false,
             _host_side: host_side,
         })
@@ -117,6 +113,11 @@ impl Port {
     /// True if there may be frames to read at once.
     pub fn may_read(&self) -> bool {
         self.may_read
+    }
+
+    /// True while the device has no room.
+    pub fn is_blocked(&self) -> bool {
+        self.waiting.is_some()
     }
 
     /// The next frame, if there is one.
@@ -144,11 +145,11 @@ impl Port {
         ))
     }
 
-    /// Sends a frame, after those that wait.
+    /// Sends a frame, after the one that waits.
     pub fn transmit(&mut self, frame: OutFrame) -> Sent {
         self.flush();
-        if !self.may_write {
-            return self.wait(frame);
+        if self.waiting.is_some() {
+            return Sent::NoRoom;
         }
         match self.device.transmit(&frame) {
             Ok(true) => {
@@ -157,38 +158,19 @@ impl Port {
             }
             Ok(false) => {
                 self.may_write = false;
-                self.wait(frame)
+                self.waiting = Some(frame);
+                Sent::Taken
             }
             Err(error) => self.refused(&error),
         }
     }
 
-    fn wait(&mut self, frame: OutFrame) -> Sent {
-        let bytes = self.waiting_bytes + frame.len();
-        if self.waiting.len() >= limits::TRANSMIT_QUEUE || bytes > limits::TRANSMIT_QUEUE_BYTES {
-            return Sent::QueueFull;
-        }
-        self.waiting_bytes = bytes;
-        self.waiting.push_back(frame);
-        Sent::Taken
-    }
-
-    /// Sends what waits, as far as there is room.
+    /// Sends what waits, if there is room again.
     pub fn flush(&mut self) {
-        while self.may_write
-            && let Some(frame) = self.waiting.pop_front()
+        if self.may_write
+            && let Some(frame) = self.waiting.take()
         {
-            match self.device.transmit(&frame) {
-                Ok(true) => self.waiting_bytes -= frame.len(),
-                Ok(false) => {
-                    self.may_write = false;
-                    self.waiting.push_front(frame);
-                }
-                Err(error) => {
-                    self.waiting_bytes -= frame.len();
-                    self.refused(&error);
-                }
-            }
+            self.transmit(frame);
         }
     }
 

@@ -91,7 +91,8 @@ pub trait Device {
     /// What the operating system says. The device may recover; the caller decides.
     fn receive(&mut self) -> io::Result<Option<Frame>>;
 
-    /// Takes one frame. `Ok(false)`: there is no room at the moment and the frame was not taken.
+    /// Takes one frame. `Ok(false)`: there is no room for it, or not for all of its segments, at the moment; it is
+    /// to be offered again before any other, and goes on where it stopped.
     ///
     /// # Errors
     /// What the operating system says; the frame is lost.

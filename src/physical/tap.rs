@@ -2,8 +2,8 @@
 //!
 //! Opened through `tun-tap`. Received frames are slices of a slab that many of them share, so that a frame
 //! costs neither an allocation nor a copy; frames to send are gathered from where they lie. A super-segment
-//! is cut here ([`crate::physical::segmentation`]); if the kernel takes only its beginning, the rest is kept and
-//! goes first next time.
+//! is cut here ([`crate::physical::segmentation`]); if the kernel takes only its beginning, the rest follows when
+//! the frame is offered again.
 //!
 //! The device is created if it does not exist and goes with the process; one that was made persistent
 //! (`ip tuntap add`) stays.
@@ -96,8 +96,8 @@ pub struct Tap {
     name: String,
     slab: BytesMut,
     frame_room: usize,
-    /// A frame whose first segments are out, and how many they are.
-    unfinished: Option<(OutFrame, usize)>,
+    /// How many segments of the frame that there was no room for are out already.
+    segments_out: usize,
     joined: Vec<u8>,
 }
 
@@ -116,47 +116,13 @@ impl Tap {
         // SAFETY: `into_raw_fd` gives up the descriptor, so that the file is its only owner.
         let file = unsafe { File::from_raw_fd(iface.into_raw_fd()) };
         let frame_room = usize::from(mtu) + LINK_HEADERS;
-        Ok(Tap { file, name, slab: BytesMut::new(), frame_room, unfinished: None, joined: Vec::new() })
+        Ok(Tap { file, name, slab: BytesMut::new(), frame_room, segments_out: 0, joined: Vec::new() })
     }
 
     /// The name of the device.
     pub fn name(&self) -> &str {
         &self.name
     }
-
-    /// True while a part of a frame waits for room.
-    pub fn has_unfinished(&self) -> bool {
-        self.unfinished.is_some()
-    }
-
-    /// Writes the segments of `frame` from the `done`-th on; how many are out in the end.
-    fn write_from(&mut self, frame: &OutFrame, mut done: usize) -> io::Result<Progress> {
-        for segment in Segments::of(frame)?.skip(done) {
-            match write_segment(&self.file, &segment, &mut self.joined) {
-                Ok(()) => done += 1,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Progress::Blocked(done)),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(Progress::Finished)
-    }
-
-    /// Writes what is left of the last frame; false if there is still no room for it.
-    fn finish(&mut self) -> io::Result<bool> {
-        let Some((frame, done)) = self.unfinished.take() else { return Ok(true) };
-        match self.write_from(&frame, done)? {
-            Progress::Finished => Ok(true),
-            Progress::Blocked(done) => {
-                self.unfinished = Some((frame, done));
-                Ok(false)
-            }
-        }
-    }
-}
-
-enum Progress {
-    Finished,
-    Blocked(usize),
 }
 
 fn write_segment(mut file: &File, segment: &Segment<'_>, joined: &mut Vec<u8>) -> io::Result<()> {
@@ -198,17 +164,18 @@ impl Device for Tap {
     }
 
     fn transmit(&mut self, frame: &OutFrame) -> io::Result<bool> {
-        if !self.finish()? {
-            return Ok(false);
-        }
-        match self.write_from(frame, 0)? {
-            Progress::Finished => Ok(true),
-            Progress::Blocked(0) => Ok(false),
-            Progress::Blocked(done) => {
-                self.unfinished = Some((frame.clone(), done));
-                Ok(true)
+        let already_out = std::mem::take(&mut self.segments_out);
+        for (index, segment) in (already_out..).zip(Segments::of(frame)?.skip(already_out)) {
+            match write_segment(&self.file, &segment, &mut self.joined) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.segments_out = index;
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
             }
         }
+        Ok(true)
     }
 }
 
