@@ -1,0 +1,248 @@
+//! The command line as a person meets it: exit status and message of everything that can be typed wrong, and of
+//! a TAP that can't be had.
+#![expect(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Command, Output, Stdio};
+
+const TAPSTACK: &str = env!("CARGO_BIN_EXE_tapstack");
+
+struct Outcome {
+    status: i32,
+    stdout: String,
+    stderr: String,
+}
+
+fn outcome(output: &Output) -> Outcome {
+    Outcome {
+        status: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+fn tapstack(arguments: &[&str]) -> Outcome {
+    outcome(&Command::new(TAPSTACK).args(arguments).stdin(Stdio::null()).output().unwrap())
+}
+
+/// A command in a network namespace of its own, for which no root is needed.
+fn unshared(command: &str) -> Command {
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user", "--net", "sh", "-c", command]).env("TAPSTACK", TAPSTACK);
+    unshare
+}
+
+/// The outcome of `check` on a file of this text, and the file's name.
+fn check(text: &str) -> (Outcome, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lab.toml");
+    std::fs::write(&path, text).unwrap();
+    let name = path.to_str().unwrap().to_owned();
+    (tapstack(&["check", "--config", &name]), name)
+}
+
+#[track_caller]
+fn assert_mistake(text: &str, line: usize, words: &str) {
+    let (outcome, name) = check(text);
+    assert_eq!(outcome.status, 2, "{}", outcome.stderr);
+    assert!(outcome.stderr.starts_with(&format!("tapstack: {name}:{line}: ")), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains(words), "{}", outcome.stderr);
+    assert_eq!(outcome.stderr.lines().count(), 1, "one message: {}", outcome.stderr);
+    assert_eq!(outcome.stdout, "");
+}
+
+const INTERFACE: &str = "[[interface]]\ntap = \"tap0\"\naddress = [\"192.0.2.2/24\"]\n";
+
+fn behind_an_interface(text: &str) -> String {
+    format!("{INTERFACE}{text}")
+}
+
+#[test]
+fn wrong_configurations_exit_with_2_and_name_file_and_line() {
+    let cases = [
+        ("colour = 1", 4, "unknown field `colour`"),
+        ("[telnet]", 4, "unknown field `telnet`"),
+        ("mtu = 12", 4, "out of range"),
+        ("mtu = \"big\"", 4, "expected u32"),
+        ("mac = \"02:00\"", 4, "not a MAC address"),
+        ("mac = \"ff:ff:ff:ff:ff:ff\"", 4, "group address"),
+        ("host = \"192.0.2.2/24\"", 3, "given twice"),
+        ("[[interface]]\ntap = \"tap0\"\naddress = [\"192.0.2.3/24\"]", 5, "configured twice"),
+        ("[[interface]]\ntap = \"much-too-long-a-name\"\naddress = [\"10.0.0.1/8\"]", 5, "15 bytes"),
+        ("[[route]]\nto = \"0.0.0.0/0\"\nvia = \"203.0.113.1\"", 6, "not on the network"),
+        ("[http]\nlisten = [99999]", 5, "port from 1 to 65535"),
+        ("[http]\nlisten = [80]\n[pop3]\nlisten = [80]", 7, "pop3 listens on 80 and so does http"),
+        ("[http]\nroot = \"nowhere\"", 5, "not a directory"),
+        ("[pop3]\nmaildir = \"mail\"", 5, "put {user} in it"),
+        ("[[account]]\nname = \"alice\"\npassword = \"secret\"", 6, "tapstack password"),
+        ("[daemon]\ngrace = \"soon\"", 5, "length of time"),
+        ("[http\n", 4, ""),
+        ("listen = \n", 4, ""),
+    ];
+    for (text, line, words) in cases {
+        assert_mistake(&behind_an_interface(text), line, words);
+    }
+    assert_mistake("[forwarding]\nenabled = true\n", 1, "no [[interface]]");
+}
+
+#[test]
+fn a_configuration_that_is_not_there_says_so() {
+    let outcome = tapstack(&["check", "--config", "/nowhere/lab.toml"]);
+    assert_eq!(outcome.status, 2);
+    assert!(
+        outcome.stderr.contains("/nowhere/lab.toml: the configuration can't be read: No such file"),
+        "{}",
+        outcome.stderr
+    );
+}
+
+#[test]
+fn run_refuses_a_wrong_configuration_before_it_touches_anything() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("lab.toml");
+    std::fs::write(&path, behind_an_interface("mtu = 12")).unwrap();
+    let outcome = tapstack(&["run", "--config", path.to_str().unwrap()]);
+    assert_eq!(outcome.status, 2);
+    assert!(outcome.stderr.contains("lab.toml:4: "), "{}", outcome.stderr);
+}
+
+#[test]
+fn wrong_arguments_exit_with_2_and_say_which() {
+    let cases: [(&[&str], &str); 16] = [
+        (&[], "Usage"),
+        (&["fly"], "unrecognized subcommand 'fly'"),
+        (&["run", "--colour"], "unexpected argument '--colour'"),
+        (&["run", "--tap"], "a value is required for '--tap"),
+        (&["check", "--tap", "a/b"], "`a/b` can't be the name of a TAP device"),
+        (&["check", "--address", "300.0.0.1/24"], "invalid value '300.0.0.1/24' for '--address"),
+        (&["check", "--address", "192.0.2.255/24"], "broadcast address"),
+        (&["check", "--mac", "2"], "not a MAC address"),
+        (&["check", "--gateway", "203.0.113.1"], "not on the network of an interface"),
+        (&["check", "--mtu", "5"], "68 to 65535"),
+        (&["run", "--grace", "soon"], "not a length of time"),
+        (&["show", "weather"], "invalid value 'weather'"),
+        (&["cable", "tap1"], "required arguments were not provided"),
+        (&["cable", "tap1", "tap1"], "two different TAPs"),
+        (&["cable", "tap1", "tap2", "--loss", "3"], "in percent"),
+        (&["cable", "tap1", "tap2", "--rate", "fast"], "not a rate"),
+    ];
+    for (arguments, words) in cases {
+        let outcome = tapstack(arguments);
+        assert_eq!(outcome.status, 2, "{arguments:?}: {}", outcome.stderr);
+        assert!(outcome.stderr.contains(words), "{arguments:?}: {}", outcome.stderr);
+        assert_eq!(outcome.stdout, "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_and_version_are_on_standard_output() {
+    let help = tapstack(&["--help"]);
+    assert_eq!(help.status, 0);
+    for command in ["run", "check", "show", "password", "cable", "sudo tapstack run", "ping 192.0.2.2"] {
+        assert!(help.stdout.contains(command), "{}", help.stdout);
+    }
+    let version = tapstack(&["--version"]);
+    assert_eq!((version.status, version.stdout.trim()), (0, concat!("tapstack ", env!("CARGO_PKG_VERSION"))));
+    for command in ["run", "check", "show", "password", "cable"] {
+        let help = tapstack(&[command, "--help"]);
+        assert_eq!(help.status, 0);
+        assert!(help.stdout.contains("Examples:"), "{command}: {}", help.stdout);
+    }
+}
+
+#[test]
+fn what_check_prints_is_a_configuration_that_check_accepts() {
+    let outcome = tapstack(&["check"]);
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    assert!(outcome.stdout.contains("#   tap0 02:"), "{}", outcome.stdout);
+    let (again, _) = check(&outcome.stdout);
+    assert_eq!(again.status, 0, "{}", again.stderr);
+}
+
+#[test]
+fn a_password_becomes_an_argon2id_hash_that_an_account_takes() {
+    let mut child = Command::new(TAPSTACK)
+        .arg("password")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"wonderland\n").unwrap();
+    let hash = outcome(&child.wait_with_output().unwrap());
+    assert_eq!(hash.status, 0, "{}", hash.stderr);
+    assert!(hash.stdout.starts_with("$argon2id$v=19$"), "{}", hash.stdout);
+    let account = format!("[[account]]\nname = \"alice\"\npassword = \"{}\"\n", hash.stdout.trim());
+    let (checked, _) = check(&behind_an_interface(&account));
+    assert_eq!(checked.status, 0, "{}", checked.stderr);
+    assert_eq!(tapstack(&["password"]).status, 2, "an empty password is refused");
+}
+
+#[test]
+fn show_without_a_daemon_exits_with_1_and_says_what_to_do() {
+    let outcome = tapstack(&["show", "sockets", "--control", "/nowhere/tap0.sock"]);
+    assert_eq!(outcome.status, 1);
+    assert!(
+        outcome.stderr.starts_with("tapstack: the daemon can't be asked: /nowhere/tap0.sock: "),
+        "{}",
+        outcome.stderr
+    );
+    assert!(outcome.stderr.contains("is it running?"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_tap_without_permission_exits_with_1_and_advises() {
+    // Whoever runs this, the capability is dropped: a user namespace of its own maps nobody to root.
+    let mut command = Command::new("unshare");
+    command.args(["--user", TAPSTACK, "run", "--tap", "tap-denied"]);
+    let outcome = outcome(&command.output().unwrap());
+    assert_eq!(outcome.status, 1, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("the TAP device can't be opened: tap-denied: "), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("CAP_NET_ADMIN"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_tap_that_is_in_use_exits_with_1_and_advises() {
+    let script = r#"
+        mkfifo "$FIFO"
+        "$TAPSTACK" cable busy0 busy1 --for 20s >"$FIFO" & first=$!
+        read line <"$FIFO" && [ "$line" = ready ] || exit 90
+        "$TAPSTACK" cable busy0 busy2; status=$?
+        kill -TERM $first; wait $first || exit 91
+        exit $status
+    "#;
+    let folder = tempfile::tempdir().unwrap();
+    let outcome = outcome(&unshared(script).env("FIFO", folder.path().join("fifo")).output().unwrap());
+    assert_eq!(outcome.status, 1, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("the TAP device can't be opened: busy0: "), "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("another process uses it"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_device_that_is_no_tap_exits_with_1_and_advises() {
+    let script = r#"ip link add br9 type bridge && exec "$TAPSTACK" cable br9 t1"#;
+    let outcome = outcome(&unshared(script).output().unwrap());
+    assert_eq!(outcome.status, 1, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("br9") && outcome.stderr.contains("not a TAP"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_cable_carries_frames_between_two_taps_until_it_is_told_to_stop() {
+    let script = r#"exec "$TAPSTACK" cable end0 end1 --seed 7 --delay 1ms"#;
+    let mut child = unshared(script).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(lines.next().unwrap().unwrap(), "ready");
+    let killed = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let rest: Vec<String> = lines.map(Result::unwrap).collect();
+    assert!(rest[0].contains("LOST") && rest[1].starts_with("end0") && rest[2].starts_with("end1"), "{rest:?}");
+    assert_eq!(rest[3], "seed 7");
+    assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_cable_stops_by_itself_when_its_time_is_over() {
+    let outcome = outcome(&unshared(r#"exec "$TAPSTACK" cable end0 end1 --for 50ms"#).output().unwrap());
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+    assert!(outcome.stdout.starts_with("ready\n"), "{}", outcome.stdout);
+}
