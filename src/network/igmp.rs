@@ -42,6 +42,8 @@ const OLD_UNSOLICITED_REPORT_INTERVAL: Duration = Duration::from_secs(10);
 const OLDER_VERSION_QUERIER_PRESENT: Duration = Duration::from_secs(2 * 125 + 10);
 /// What an IGMPv1 query means by its zero (RFC 2236 §4).
 const V1_RESPONSE_TIME: Duration = Duration::from_secs(10);
+/// Groups told of in one report, so that it fits any link that fits 576 bytes.
+const RECORDS_PER_REPORT: usize = 64;
 /// Internetwork Control (RFC 3376 §4: the type of service is 0xc0).
 const TRAFFIC_CLASS: u8 = 0xc0;
 
@@ -329,7 +331,8 @@ impl Membership {
     }
 
     fn send_records(&mut self, records: &[Record]) {
-        if !records.is_empty() {
+        // RFC 3376 §4.2.16: what does not fit one report goes into more.
+        for records in records.chunks(RECORDS_PER_REPORT) {
             self.send(IGMPV3_ROUTERS, &message::emit_report(records));
         }
     }

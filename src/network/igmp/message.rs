@@ -109,7 +109,7 @@ pub struct Record {
     pub group: Ipv4Addr,
 }
 
-/// An IGMPv3 report (RFC 3376 §4.2). There are never more records than groups, so they fit one datagram of any link.
+/// An IGMPv3 report (RFC 3376 §4.2).
 pub fn emit_report(records: &[Record]) -> Vec<u8> {
     let count = u16::try_from(records.len()).unwrap_or(u16::MAX);
     let mut bytes = vec![V3_REPORT, 0, 0, 0, 0, 0];
