@@ -1,0 +1,229 @@
+//! The fifth step of SEGMENT ARRIVES: the ACK field (RFC 9293 §3.10.7.4), as a pipeline. What left the network
+//! (`flight`), how long it took (`rtt`), what will not arrive (`recovery`), how much may be out
+//! (`congestion`).
+
+use super::arrives::{Step, dropped};
+use super::congestion::{self, AckSample};
+use super::flight::Acked;
+use super::interface::Readiness;
+use super::recovery::AckFacts;
+use super::{Connection, Timer};
+use crate::base::counters::Counter;
+use crate::base::drops::{DropReason, Outcome};
+use crate::base::time::{Duration, Instant};
+use crate::transport::Context;
+use crate::transport::tcp::segment::Segment;
+use crate::transport::tcp::state::State;
+use std::ops::ControlFlow::{Break, Continue};
+
+/// One tick of the timestamp clock.
+const TIMESTAMP_TICK: Duration = Duration::from_millis(1);
+
+impl Connection {
+    /// Fifth: the ACK field.
+    pub(super) fn check_ack_field(&mut self, seg: &Segment, cx: &mut Context) -> Step {
+        if !seg.flags.ack() {
+            return dropped(DropReason::TcpNoAck);
+        }
+        if self.state == State::SynReceived {
+            self.check_ack_of_syn(seg, cx)?;
+        } else {
+            self.check_ack_is_plausible(seg, cx)?;
+            self.process_acknowledgment(seg, cx);
+        }
+        self.follow_our_fin(cx)
+    }
+
+    /// SYN-RECEIVED: the ACK completes the handshake or is refused.
+    fn check_ack_of_syn(&mut self, seg: &Segment, cx: &mut Context) -> Step {
+        if !(seg.ack.after(self.snd.una) && seg.ack.at_or_before(self.snd.nxt)) {
+            self.refuse(seg.ack);
+            return dropped(DropReason::TcpBadAck);
+        }
+        self.pending.syn = false;
+        self.on_syn_acknowledged(seg, cx);
+        Continue(())
+    }
+
+    /// RFC 5961 §5.2: only ACKs of what is out, or was out within the largest window, are believed.
+    fn check_ack_is_plausible(&mut self, seg: &Segment, cx: &mut Context) -> Step {
+        let oldest = self.snd.una - self.snd.max_wnd;
+        if seg.ack.after(self.snd.nxt) || seg.ack.before(oldest) {
+            self.challenge(cx);
+            return dropped(DropReason::TcpBadAck);
+        }
+        Continue(())
+    }
+
+    /// Our SYN is acknowledged: ESTABLISHED, or at once FIN-WAIT-1 if the user closed meanwhile.
+    pub(super) fn on_syn_acknowledged(&mut self, seg: &Segment, cx: &mut Context) {
+        let acked = self.flight.on_ack(seg.ack, cx.now);
+        self.snd.una = seg.ack;
+        // The window of a segment with SYN is never scaled (RFC 7323 §2.2).
+        let shift = if seg.flags.syn() { 0 } else { self.agreed.their_shift() };
+        self.snd.set_window(seg.seq, seg.ack, u32::from(seg.window) << shift);
+        if self.rtt.srtt.is_none()
+            && let Some(rtt) = acked.rtt.or_else(|| self.echoed_rtt(seg, &acked, cx.now))
+        {
+            self.rtt.on_sample(rtt);
+        }
+        if self.snd.syn_was_lost {
+            self.rtt.on_handshake_after_lost_syn();
+        }
+        self.congestion = congestion::start(&self.config, self.mss(), self.snd.syn_was_lost);
+        self.timers.stop(Timer::Retransmit);
+        self.liveness.progress_at = cx.now;
+        self.enter(State::Established);
+        if self.snd.closing {
+            self.enter(State::FinWait1);
+        }
+    }
+
+    /// Advances SND.UNA, updates the send window, takes samples and tells recovery and congestion control.
+    fn process_acknowledgment(&mut self, seg: &Segment, cx: &mut Context) {
+        let now = cx.now;
+        let window = u32::from(seg.window) << self.agreed.their_shift();
+        let in_flight_before = self.recovery.pipe(&self.flight);
+        // RFC 5681 §2, "duplicate acknowledgment".
+        let is_duplicate =
+            seg.ack == self.snd.una && !self.flight.is_empty() && seg.is_empty() && window == self.snd.wnd;
+        let acked_bytes = seg.ack.past(self.snd.una);
+        let advanced = self.advance_una(seg, now);
+        if seg.ack.at_or_after(self.snd.una) {
+            self.take_window(seg, window);
+        }
+        let sacked = self.take_sack(seg, now);
+        if advanced.is_none() && sacked.delivered == 0 && !is_duplicate {
+            return;
+        }
+        let mss = self.mss();
+        let verdict = self.recovery.on_ack(
+            &AckFacts {
+                una: self.snd.una,
+                nxt: self.snd.nxt,
+                acked: acked_bytes,
+                sacked: sacked.delivered,
+                is_duplicate,
+                sack: self.agreed.sack,
+                mss,
+            },
+            &mut self.flight,
+        );
+        let acked = advanced.unwrap_or_default();
+        let rtt = acked.rtt.or(sacked.rtt).or_else(|| self.echoed_rtt(seg, &acked, now));
+        if let Some(rtt) = rtt {
+            self.rtt.on_sample(rtt);
+        }
+        if advanced.is_some() {
+            self.restart_retransmit_timer(now);
+        }
+        let in_flight = self.recovery.pipe(&self.flight);
+        if verdict.entered {
+            cx.counters.count(Counter::TcpFastRetrans);
+            self.congestion.on_loss(now, self.snd.outstanding());
+        }
+        if verdict.recovered {
+            self.congestion.on_recovered(now, in_flight);
+        }
+        self.congestion.on_ack(&AckSample {
+            now,
+            acked_bytes,
+            delivered_bytes: acked.delivered + sacked.delivered,
+            lost_bytes: verdict.lost,
+            in_flight_before_bytes: in_flight_before,
+            in_flight_bytes: in_flight,
+            rtt,
+            app_limited: self.usage.is_app_limited(self.congestion.window(), mss),
+            phase: self.recovery.phase(),
+        });
+        self.usage.on_ack(self.snd.una, self.snd.nxt, in_flight);
+    }
+
+    /// Moves SND.UNA to the acknowledgment and lets go of what it covers.
+    fn advance_una(&mut self, seg: &Segment, now: Instant) -> Option<Acked> {
+        if !seg.ack.after(self.snd.una) {
+            return None;
+        }
+        let acked = self.flight.on_ack(seg.ack, now);
+        let before = self.output.len();
+        self.snd.una = seg.ack;
+        self.output.advance(seg.ack);
+        self.totals.bytes_acked += (before - self.output.len()) as u64;
+        self.liveness.progress_at = now;
+        self.liveness.soft_error = None;
+        if self.snd.small_end.is_some_and(|end| end.at_or_before(seg.ack)) {
+            self.snd.small_end = None;
+        }
+        if self.snd.up.is_some_and(|up| up.at_or_before(seg.ack)) {
+            self.snd.up = None;
+        }
+        self.tell_of_room();
+        Some(acked)
+    }
+
+    /// Tells a user who waits for room once a third of the buffer is free, so that it is woken for more than a few
+    /// octets.
+    fn tell_of_room(&mut self) {
+        if self.user.wants_room && self.output.len() <= self.config.send_buffer - self.config.send_buffer / 3 {
+            self.user.wants_room = false;
+            self.user.readiness.add(Readiness::WRITABLE);
+        }
+    }
+
+    fn take_window(&mut self, seg: &Segment, window: u32) {
+        let was_closed = self.snd.wnd == 0;
+        self.snd.update_window(seg.seq, seg.ack, window);
+        if self.snd.wnd == 0 {
+            // The peer lives: its window may stay closed for ever (RFC 9293 MUST-37).
+            self.liveness.progress_at = self.liveness.heard_at;
+        } else if was_closed {
+            if self.liveness.probes > 0 {
+                // What was probed with was not taken; it goes out with the rest, and nobody is to blame.
+                self.flight.mark_first_lost(u32::MAX / 4);
+            }
+            self.liveness.probes = 0;
+            self.timers.stop(Timer::Persist);
+        }
+    }
+
+    fn take_sack(&mut self, seg: &Segment, now: Instant) -> Acked {
+        if self.agreed.sack && !seg.options.sack.is_empty() {
+            self.flight.on_sack(&seg.options.sack, now)
+        } else {
+            Acked::default()
+        }
+    }
+
+    /// RTTM (RFC 7323 §4): the echoed timestamp says when what is acknowledged was sent, also if it was sent twice. An
+    /// echo from before it was last sent is no sample: the ACK of the first transmission may have been lost, and
+    /// what this one measures is then our own timeout.
+    fn echoed_rtt(&self, seg: &Segment, acked: &Acked, now: Instant) -> Option<Duration> {
+        let elapsed = self.agreed.timestamps?.elapsed(seg.options.timestamps?.echo, now)?;
+        (elapsed <= acked.since_sent? + TIMESTAMP_TICK).then_some(elapsed)
+    }
+
+    /// What the acknowledgment of our FIN does to the state.
+    fn follow_our_fin(&mut self, cx: &mut Context) -> Step {
+        let is_acknowledged = self.snd.closing && self.snd.una.after(self.output.end());
+        match self.state {
+            State::FinWait1 if is_acknowledged => {
+                self.enter(State::FinWait2);
+                if self.user.is_gone {
+                    self.timers.set(Timer::Close, cx.now + self.config.fin_wait_2);
+                }
+            }
+            State::Closing if is_acknowledged => self.enter_time_wait(cx.now),
+            State::LastAck if is_acknowledged => {
+                self.enter(State::Closed);
+                return Break(Outcome::Consumed);
+            }
+            _ => {}
+        }
+        Continue(())
+    }
+
+    pub(super) fn enter_time_wait(&mut self, now: Instant) {
+        self.enter(State::TimeWait);
+        self.timers.set(Timer::Close, now + self.config.time_wait);
+    }
+}

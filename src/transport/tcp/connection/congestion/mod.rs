@@ -1,0 +1,86 @@
+//! Congestion control: how many octets may be in the network.
+//!
+//! An algorithm is told facts and answers with three numbers. It owns its window; it never decides which
+//! octets are sent ([`super::recovery`]) or whether there is anything to say ([`super::output`]).
+
+mod new_reno;
+
+use crate::base::time::{Duration, Instant};
+use crate::transport::tcp::config::{Algorithm, Config};
+use std::fmt;
+
+/// The answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Window {
+    /// Octets that may be in the network.
+    pub cwnd: u32,
+    /// Octets at which slow start ends.
+    pub ssthresh: u32,
+    /// Octets a second to spread them over; `None` sends as fast as the window lets.
+    pub pacing_rate: Option<u64>,
+}
+
+/// What recovery is doing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Phase {
+    /// Nothing is known to be lost.
+    #[default]
+    Open,
+    /// Fast recovery (RFC 6582, RFC 6675).
+    Fast,
+    /// Recovery after a timeout (RFC 5681 §3.1).
+    Timeout,
+}
+
+/// The facts of one acknowledgment: all that any algorithm is told about it.
+#[derive(Clone, Copy, Debug)]
+pub struct AckSample {
+    /// The time.
+    pub now: Instant,
+    /// Octets that the cumulative acknowledgment moved on.
+    pub acked_bytes: u32,
+    /// Octets that this acknowledgment first told of, sacked ones included.
+    pub delivered_bytes: u32,
+    /// Octets newly found lost.
+    pub lost_bytes: u32,
+    /// Octets in the network before the acknowledgment.
+    pub in_flight_before_bytes: u32,
+    /// Octets in the network after it.
+    pub in_flight_bytes: u32,
+    /// The round-trip time, if there is an unambiguous sample.
+    pub rtt: Option<Duration>,
+    /// The sender had less to send than the window allowed.
+    pub app_limited: bool,
+    /// What recovery is doing, this acknowledgment considered.
+    pub phase: Phase,
+}
+
+/// A congestion controller.
+pub trait CongestionControl: fmt::Debug {
+    /// Its name in output.
+    fn name(&self) -> &'static str;
+    /// The three numbers.
+    fn window(&self) -> Window;
+    /// Something was acknowledged.
+    fn on_ack(&mut self, sample: &AckSample);
+    /// Fast recovery begins with `outstanding_bytes` sent and not acknowledged.
+    fn on_loss(&mut self, now: Instant, outstanding_bytes: u32);
+    /// Fast recovery is over with `in_flight_bytes` in the network.
+    fn on_recovered(&mut self, now: Instant, in_flight_bytes: u32);
+    /// The retransmission timer expired. `again`: for the same octets as last time.
+    fn on_timeout(&mut self, now: Instant, outstanding_bytes: u32, again: bool);
+    /// Sending resumes after nothing was sent for longer than an RTO.
+    fn on_idle(&mut self);
+    /// The size of a full segment changed.
+    fn on_mss(&mut self, mss: u32);
+}
+
+/// The controller of `config` for segments of `mss` octets; `syn_was_lost` shrinks the initial window.
+pub(super) fn start(config: &Config, mss: u32, syn_was_lost: bool) -> Box<dyn CongestionControl> {
+    // RFC 5681 §3.1: a lost SYN makes the initial window one segment. Otherwise RFC 6928 (2):
+    // min(10 * MSS, max(2 * MSS, 14600)).
+    let initial = if syn_was_lost { mss } else { (config.initial_window * mss).min((2 * mss).max(14_600)) };
+    match config.congestion {
+        Algorithm::NewReno => Box::new(new_reno::NewReno::new(mss, initial)),
+    }
+}

@@ -1,0 +1,437 @@
+//! Is there anything to say, and what? A segment is planned from the state as it is when it is pulled, so that
+//! it carries the newest ACK and window.
+//!
+//! The plan decides without changing anything (and so can be asked for at any time); carrying it out builds the
+//! segment and notes that it went. In the plan are Nagle's algorithm (RFC 9293 SHLD-7), the sender's
+//! avoidance of silly windows (MUST-38) and the piggybacking of ACKs (MUST-58).
+//!
+//! DEVIATION(RFC 9293 SHLD-7): a small segment waits only while another *small* one is unacknowledged, not
+//! while anything is. The end of a large write then goes out with the rest of it instead of meeting the
+//! peer's delayed ACK; a stream of small writes is held together as before.
+
+use super::{Connection, State};
+use crate::base::counters::Counter;
+use crate::base::ranges::Range;
+use crate::base::seq::Seq;
+use crate::base::time::Instant;
+use crate::network::packet::Datagram;
+use crate::physical::frame::Body;
+use crate::transport::Context;
+use crate::transport::tcp::mss::mss_for;
+use crate::transport::tcp::options::{Options, SackBlocks};
+use crate::transport::tcp::segment::{Flags, Header, emit};
+use bytes::Bytes;
+
+/// The most payload of a super-segment: what a 16-bit IP length holds besides the longest headers.
+const SUPER_SEGMENT: u32 = 65_535 - 120;
+/// Duplicate ACKs that wait to be sent, each on its own.
+const MAX_DUPLICATES: u8 = 16;
+
+/// What waits to be said besides data.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pending {
+    /// A reset, the last thing this connection says.
+    pub(super) reset: Option<Reset>,
+    /// SYN, or SYN-ACK in SYN-RECEIVED.
+    pub(super) syn: bool,
+    /// An ACK.
+    pub(super) ack: AckDue,
+    /// The ACK is a challenge.
+    pub(super) challenge: bool,
+    /// ACKs that must go out one by one.
+    pub(super) duplicates: u8,
+    /// A probe of the closed window.
+    pub(super) probe: bool,
+    /// A keepalive.
+    pub(super) keepalive: bool,
+    /// Send what there is, although it is small (RFC 9293 §3.8.6.2.1 (4)).
+    pub(super) override_sws: bool,
+}
+
+/// Whether an ACK is due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) enum AckDue {
+    /// None.
+    #[default]
+    No,
+    /// It waits for company.
+    Delayed,
+    /// At once.
+    Now,
+}
+
+/// A reset to send.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Reset {
+    pub(super) seq: Seq,
+    pub(super) with_ack: bool,
+}
+
+/// What the next segment is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Plan {
+    Reset(Reset),
+    Syn,
+    Resend { range: Range, is_rescue: bool },
+    New(Range),
+    Probe,
+    Keepalive,
+    Ack,
+}
+
+impl Connection {
+    /// True if [`poll_transmit`](Self::poll_transmit) would give something.
+    pub fn has_output(&self, _now: Instant) -> bool {
+        self.plan().is_some()
+    }
+
+    /// The next segment, or super-segment, to send; `None` if there is nothing to say.
+    pub fn poll_transmit(&mut self, cx: &mut Context) -> Option<Datagram> {
+        let datagram = match self.plan()? {
+            Plan::Reset(reset) => self.send_reset(reset, cx),
+            Plan::Syn => self.send_syn(cx),
+            Plan::Resend { range, is_rescue } => self.send_again(range, is_rescue, cx),
+            Plan::New(range) => self.send_new(range, cx),
+            Plan::Probe => self.send_probe(cx),
+            Plan::Keepalive => {
+                self.pending.keepalive = false;
+                cx.counters.count(Counter::TcpKeepAlive);
+                // RFC 9293 §3.8.4: SND.NXT-1 and no data (SHLD-12), so that the peer must answer.
+                self.send(self.snd.nxt - 1, Flags::ACK, Body::new(), cx)
+            }
+            Plan::Ack => self.send(self.snd.nxt, Flags::ACK, Body::new(), cx),
+        };
+        self.arm_timers(cx.now);
+        Some(datagram)
+    }
+
+    fn plan(&self) -> Option<Plan> {
+        if let Some(reset) = self.pending.reset {
+            return Some(Plan::Reset(reset));
+        }
+        match self.state {
+            State::Closed | State::Listen => return None,
+            State::SynSent => return self.pending.syn.then_some(Plan::Syn),
+            State::SynReceived if self.pending.syn => return Some(Plan::Syn),
+            _ => {}
+        }
+        if self.pending.duplicates > 1 {
+            return Some(Plan::Ack);
+        }
+        if self.may_transmit_data()
+            && let Some(plan) = self.plan_data()
+        {
+            return Some(plan);
+        }
+        if self.pending.keepalive {
+            return Some(Plan::Keepalive);
+        }
+        (self.pending.ack == AckDue::Now).then_some(Plan::Ack)
+    }
+
+    /// The states in which data or a FIN may be out.
+    fn may_transmit_data(&self) -> bool {
+        use State::{CloseWait, Closing, Established, FinWait1, LastAck};
+        matches!(self.state, Established | CloseWait | FinWait1 | Closing | LastAck)
+    }
+
+    /// First what recovery says is lost, then what is new, then what recovery says might help (RFC 6675 §4).
+    fn plan_data(&self) -> Option<Plan> {
+        if self.is_window_closed() {
+            return self.pending.probe.then_some(Plan::Probe);
+        }
+        let room = self.congestion.window().cwnd.saturating_sub(self.recovery.pipe(&self.flight));
+        if let Some(lost) = self.recovery.next(&self.flight) {
+            return self.plan_resend(lost, room).map(|range| Plan::Resend { range, is_rescue: false });
+        }
+        if let Some(range) = self.plan_new(room) {
+            return Some(Plan::New(range));
+        }
+        if self.has_unsent() && self.snd.usable() > 0 || room < self.mss() {
+            return None;
+        }
+        let (range, is_rescue) = self.recovery.next_without_new_data(&self.flight, self.mss())?;
+        Some(Plan::Resend { range, is_rescue })
+    }
+
+    /// How much of what is lost goes out: whole segments as far as the window of congestion control has room, at
+    /// least one if recovery says so, and nothing beyond the window of the peer.
+    fn plan_resend(&self, lost: Range, room: u32) -> Option<Range> {
+        let mss = self.mss();
+        let allowed = if self.recovery.is_urgent() { room.max(mss) } else { room };
+        let len = lost.len().min(self.snd.edge().past(lost.start));
+        if len == 0 || allowed < len.min(mss) {
+            return None;
+        }
+        let whole = (allowed.min(SUPER_SEGMENT) / mss).max(1) * mss;
+        Some(Range::starting(lost.start, len.min(whole).min(self.urgent_limit())))
+    }
+
+    /// How much of what is new goes out, FIN included.
+    fn plan_new(&self, room: u32) -> Option<Range> {
+        if !self.has_unsent() || self.flight.is_full() {
+            return None;
+        }
+        let (from, mss) = (self.snd.nxt, self.mss());
+        let unsent = self.output.end().past(from);
+        let usable = self.snd.usable();
+        let limit = usable.min(room).min(SUPER_SEGMENT / mss * mss).min(self.urgent_limit());
+        if unsent <= limit {
+            let is_last = self.snd.closing && usable > unsent;
+            let tail = unsent % mss;
+            if is_last || (unsent > 0 && (tail == 0 || self.may_send_small())) {
+                return Some(Range::starting(from, unsent + u32::from(is_last)));
+            }
+            return (unsent > tail).then(|| Range::starting(from, unsent - tail));
+        }
+        // More is there than may go: whole segments, or what RFC 9293 §3.8.6.2.1 (3) and (4) allow.
+        let whole = limit / mss * mss;
+        if whole > 0 {
+            return Some(Range::starting(from, whole));
+        }
+        let is_window_the_limit = usable <= room && usable > 0;
+        let is_worthwhile = usable >= self.snd.max_wnd.div_ceil(2) || self.pending.override_sws;
+        (is_window_the_limit && is_worthwhile).then(|| Range::starting(from, limit))
+    }
+
+    /// RFC 9293 §3.7.4: the sender's avoidance of small segments.
+    fn may_send_small(&self) -> bool {
+        if self.pending.override_sws {
+            return true;
+        }
+        let waits = self.config.nagle && self.snd.small_end.is_some_and(|end| end.after(self.snd.una));
+        !self.user.corked && !waits
+    }
+
+    /// While urgent data is out segments go one by one, since whoever cuts a super-segment does not know the urgent
+    /// pointer.
+    fn urgent_limit(&self) -> u32 {
+        if self.snd.up.is_some() { self.mss() } else { u32::MAX }
+    }
+
+    /// True if data, or a FIN, was never sent.
+    pub(super) fn has_unsent(&self) -> bool {
+        let end = self.output.end();
+        end.after(self.snd.nxt) || (self.snd.closing && self.snd.nxt.at_or_before(end))
+    }
+
+    /// True if something is to be sent and the peer's window is closed: time to probe it (RFC 9293 MUST-36).
+    pub(super) fn is_window_closed(&self) -> bool {
+        self.snd.wnd == 0 && self.may_transmit_data() && (self.has_unsent() || !self.flight.is_empty())
+    }
+
+    /// True if nothing is out whose ACK could let go what is queued.
+    pub(super) fn is_waiting_for_window(&self) -> bool {
+        self.snd.wnd > 0
+            && self.flight.is_empty()
+            && self.has_unsent()
+            && self.may_transmit_data()
+            && self.plan_new(self.congestion.window().cwnd).is_none()
+    }
+
+    /// The window field of the next segment and the right edge it announces.
+    pub(super) fn announcement(&self) -> (u16, Seq) {
+        let room = self.config.receive_buffer.saturating_sub(self.input.ready_len());
+        self.rcv.announce(room as u32, self.agreed.our_shift(), self.worthwhile_window())
+    }
+
+    /// RFC 9293 §3.8.6.2.2: the least step by which the window opens.
+    fn worthwhile_window(&self) -> u32 {
+        (self.config.receive_buffer as u32 / 2).min(u32::from(self.rcv.announced_mss))
+    }
+
+    /// True if the user read so much that the peer should hear of it without waiting for its next segment: the window
+    /// at least doubles, or opens by half the buffer.
+    pub(super) fn is_window_update_due(&self) -> bool {
+        let gain = self.announcement().1.past(self.rcv.edge);
+        gain >= self.worthwhile_window() && (gain >= self.rcv.wnd() || gain >= self.config.receive_buffer as u32 / 2)
+    }
+
+    fn send_reset(&mut self, reset: Reset, cx: &mut Context) -> Datagram {
+        self.pending.reset = None;
+        cx.counters.count(Counter::TcpOutRsts);
+        if reset.with_ack {
+            return self.send(reset.seq, Flags::RST | Flags::ACK, Body::new(), cx);
+        }
+        let header = Header { seq: reset.seq, ack: Seq(0), flags: Flags::RST, window: 0, ..self.header() };
+        self.address(emit(&header, &Options::default(), Body::new(), None))
+    }
+
+    fn send_syn(&mut self, cx: &mut Context) -> Datagram {
+        self.pending.syn = false;
+        let is_answer = self.state == State::SynReceived;
+        if is_answer || self.rtt.backoff > 0 {
+            self.flight.on_resent(Range::starting(self.snd.iss, 1), cx.now);
+        }
+        if self.rtt.backoff > 0 {
+            cx.counters.count(Counter::TcpRetransSegs);
+        } else {
+            cx.counters.count(Counter::TcpOutSegs);
+        }
+        let (flags, ack) = if is_answer { (Flags::SYN | Flags::ACK, self.rcv.nxt) } else { (Flags::SYN, Seq(0)) };
+        let options = self.syn_options(is_answer, cx);
+        let window = self.config.syn_window();
+        let header = Header { seq: self.snd.iss, ack, flags, window, ..self.header() };
+        if is_answer {
+            self.pending.ack = AckDue::No;
+            self.rcv.last_ack = self.rcv.nxt;
+        }
+        self.address(emit(&header, &options, Body::new(), None))
+    }
+
+    /// The options of our SYN: all that we can do. Of our SYN-ACK: what the peer asked for as well.
+    fn syn_options(&self, is_answer: bool, cx: &Context) -> Options {
+        // RFC 9293 MUST-14, MUST-67: the MSS says what we can take, whatever the peer takes.
+        let mss = mss_for(self.remote.ip(), cx.paths.mtu_to(self.remote.ip()));
+        let (scale, sack) = if is_answer {
+            (self.agreed.window_scale.map(|scale| scale.ours), self.agreed.sack)
+        } else {
+            (self.config.window_scale.then(|| self.config.receive_window_scale()), self.config.sack)
+        };
+        Options {
+            mss: Some(mss),
+            window_scale: scale,
+            sack_permitted: sack,
+            timestamps: self.agreed.timestamps.map(|clock| clock.option(cx.now)),
+            sack: SackBlocks::new(),
+        }
+    }
+
+    fn send_new(&mut self, range: Range, cx: &mut Context) -> Datagram {
+        self.pending.override_sws = false;
+        self.snd.nxt = range.end;
+        self.flight.on_sent(range, cx.now);
+        self.usage.on_sent(self.recovery.pipe(&self.flight));
+        let octets = range.intersection(Range::new(range.start, self.output.end())).len();
+        if !octets.is_multiple_of(self.mss()) {
+            self.snd.small_end = Some(range.end);
+        }
+        self.totals.bytes_sent += u64::from(octets);
+        cx.counters.add(Counter::TcpOutSegs, u64::from(octets.div_ceil(self.mss()).max(1)));
+        self.send_range(range, cx)
+    }
+
+    fn send_again(&mut self, range: Range, is_rescue: bool, cx: &mut Context) -> Datagram {
+        self.flight.on_resent(range, cx.now);
+        self.recovery.on_resent();
+        if is_rescue {
+            self.recovery.on_rescued();
+        }
+        self.totals.retransmissions += 1;
+        self.totals.bytes_retransmitted += u64::from(range.len());
+        cx.counters.add(Counter::TcpRetransSegs, u64::from(range.len().div_ceil(self.mss())));
+        self.send_range(range, cx)
+    }
+
+    /// One octet, new if nothing is out, sent into the closed window (RFC 9293 §3.8.6.1).
+    fn send_probe(&mut self, cx: &mut Context) -> Datagram {
+        self.pending.probe = false;
+        cx.counters.count(Counter::TcpWinProbe);
+        let range = Range::starting(self.snd.una, 1);
+        if self.flight.is_empty() {
+            self.snd.nxt = range.end;
+            self.flight.on_sent(range, cx.now);
+        }
+        // Whether the peer takes it depends on its user; no sample may come from that.
+        self.flight.on_probed();
+        self.send_range(range, cx)
+    }
+
+    /// The segment that occupies `range`: data, or the FIN after it, or both.
+    fn send_range(&mut self, range: Range, cx: &mut Context) -> Datagram {
+        self.liveness.sent_at = cx.now;
+        let end = self.output.end();
+        let mut flags = Flags::ACK;
+        if range.end.after(end) {
+            flags = flags | Flags::FIN;
+        }
+        let body = self.output.slice(range);
+        // RFC 9293 MUST-61: the last octet that is queued is pushed.
+        if !body.is_empty() && range.end.at_or_after(end) {
+            flags = flags | Flags::PSH;
+        }
+        self.send(range.start, flags, body, cx)
+    }
+
+    /// Builds a segment of a synchronized state and notes what it tells the peer.
+    fn send(&mut self, seq: Seq, flags: Flags, body: Body, cx: &mut Context) -> Datagram {
+        let options = Options {
+            timestamps: self.agreed.timestamps.map(|clock| clock.option(cx.now)),
+            sack: self.sack_blocks(),
+            ..Options::default()
+        };
+        let (window, edge) = self.announcement();
+        let mut header = Header { seq, ack: self.rcv.nxt, flags, window, ..self.header() };
+        if let Some(up) = self.snd.up.filter(|up| up.after(seq)) {
+            header.flags = header.flags | Flags::URG;
+            header.urgent = u16::try_from(up - seq).unwrap_or(u16::MAX);
+        }
+        self.rcv.edge = edge;
+        self.rcv.last_ack = self.rcv.nxt;
+        if body.is_empty() && !flags.fin() {
+            cx.counters.count(Counter::TcpOutSegs);
+        }
+        self.note_ack_sent(body.is_empty());
+        let octets: usize = body.iter().map(Bytes::len).sum();
+        let each = self.snd.effective_mss(options.emit().len());
+        let segment_size = (octets > each as usize).then_some(each as u16);
+        self.address(emit(&header, &options, body, segment_size))
+    }
+
+    /// Every segment carries the ACK that was due (RFC 9293 MUST-58). Duplicates are counted by the peer only where
+    /// they carry no data.
+    fn note_ack_sent(&mut self, is_bare: bool) {
+        self.pending.challenge = false;
+        self.pending.duplicates = self.pending.duplicates.min(MAX_DUPLICATES);
+        if is_bare {
+            self.pending.duplicates = self.pending.duplicates.saturating_sub(1);
+        }
+        if self.pending.duplicates == 0 || !is_bare {
+            self.pending.duplicates = 0;
+            self.pending.ack = AckDue::No;
+        }
+    }
+
+    /// RFC 2018 §4: the block of the segment that arrived last, then those reported before, as many as there is room.
+    fn sack_blocks(&self) -> SackBlocks {
+        let mut blocks = SackBlocks::new();
+        if !self.agreed.sack || self.input.held_len() == 0 {
+            return blocks;
+        }
+        for seq in self.rcv.recent() {
+            if let Some(range) = self.input.held_ranges().find(|range| range.contains(*seq))
+                && !blocks.contains(&range)
+            {
+                blocks.push(range);
+            }
+        }
+        for range in self.input.held_ranges() {
+            if blocks.len() >= 4 {
+                break;
+            }
+            if !blocks.contains(&range) {
+                blocks.push(range);
+            }
+        }
+        blocks
+    }
+
+    fn header(&self) -> Header {
+        Header {
+            local: self.local,
+            remote: self.remote,
+            seq: self.snd.nxt,
+            ack: Seq(0),
+            flags: Flags::NONE,
+            window: 0,
+            urgent: 0,
+        }
+    }
+
+    /// What the user chose for the layer below (RFC 9293 MUST-48, MUST-49).
+    fn address(&self, mut datagram: Datagram) -> Datagram {
+        datagram.hop_limit = self.config.hop_limit;
+        datagram.traffic_class = self.config.traffic_class;
+        datagram
+    }
+}

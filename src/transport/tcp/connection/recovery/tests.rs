@@ -1,0 +1,1 @@
+//! What recovery says is lost.

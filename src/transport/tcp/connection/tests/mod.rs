@@ -1,0 +1,8 @@
+//! A connection against scripted peers and against another connection, in virtual time.
+//!
+//! `scene` has one connection and a peer written out by hand: one file a mechanism, one behaviour a test.
+//! `pair` connects two connections over a bad line and checks that what is read is what was written.
+
+mod pair;
+mod scene;
+mod world;

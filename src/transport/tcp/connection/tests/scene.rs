@@ -1,0 +1,1 @@
+//! One connection and a peer written out by hand.
