@@ -13,5 +13,6 @@
 pub mod http;
 pub mod pop3;
 pub mod server;
+pub mod small;
 #[cfg(test)]
 pub(crate) mod testing;

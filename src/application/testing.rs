@@ -114,6 +114,22 @@ impl crate::application::server::Abort for Pipe {
     }
 }
 
+impl crate::application::small::ByteStream for Pipe {
+    async fn read_bytes(&mut self, most: usize) -> io::Result<bytes::Bytes> {
+        poll_fn(|cx| self.poll_take(cx, most)).await.map(Into::into)
+    }
+    async fn write_bytes(&mut self, mut octets: bytes::Bytes) -> io::Result<()> {
+        while !octets.is_empty() {
+            let n = poll_fn(|cx| self.poll_put(cx, &octets)).await?;
+            bytes::Buf::advance(&mut octets, n);
+        }
+        Ok(())
+    }
+    fn shutdown_write(&mut self) {
+        self.finish();
+    }
+}
+
 impl Drop for Pipe {
     fn drop(&mut self) {
         self.finish();
