@@ -17,6 +17,7 @@
 //! what is earlier than what is already set keeps this to one or two entries a key.
 
 use crate::base::time::Instant;
+use smallvec::SmallVec;
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
@@ -232,6 +233,34 @@ impl<K: Copy + Eq> Timers<K> {
     }
 }
 
+/// What is set in [`Timers`] for one key whose deadline moves about: each entry is earlier than the one
+/// below it, so that neither a later deadline nor a return to an old one sets anything.
+///
+/// ```text
+///  keepalive in 2 h:  [2h]            the wheel holds one entry
+///  delayed ACK:       [2h, 40ms]      two
+///  fires at 40 ms:    [2h]            and the 2 h are still set
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Alarms(SmallVec<[Instant; 2]>);
+
+impl Alarms {
+    /// Sees to it that `key` fires at `at` or earlier.
+    pub fn arm<K: Copy + Eq>(&mut self, timers: &mut Timers<K>, key: K, at: Instant) {
+        if self.0.last().is_none_or(|next| at < *next) {
+            self.0.push(at);
+            timers.set(key, at);
+        }
+    }
+
+    /// The key fired: what was due is not set any more.
+    pub fn on_fired(&mut self, now: Instant) {
+        while self.0.last().is_some_and(|next| *next <= now) {
+            self.0.pop();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -281,6 +310,21 @@ mod tests {
         assert_eq!(timers.poll(Instant::from_secs(1 << 30)), None);
         assert_eq!(timers.next_deadline(), Some(Instant::FAR_FUTURE));
         assert_eq!(timers.poll(Instant::FAR_FUTURE), Some(()));
+    }
+
+    #[test]
+    fn a_deadline_that_moves_about_leaves_few_timers_behind() {
+        let (mut timers, mut alarms) = (Timers::new(), Alarms::default());
+        let mut now = Instant::ZERO;
+        let keepalive = Instant::from_secs(7200);
+        for _ in 0..1000 {
+            alarms.arm(&mut timers, (), keepalive);
+            alarms.arm(&mut timers, (), now + Duration::from_millis(40));
+            now += Duration::from_millis(50);
+            assert_eq!(timers.poll(now), Some(()));
+            alarms.on_fired(now);
+        }
+        assert_eq!((timers.len(), timers.next_deadline()), (1, Some(keepalive)));
     }
 
     #[test]
