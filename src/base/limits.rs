@@ -65,6 +65,8 @@ pub const TCP_FLIGHT_RECORDS: usize = 4_096;
 pub const TCP_CHALLENGE_ACKS_PER_SECOND: u32 = 1_000;
 /// Resets a second for segments that belong to nothing.
 pub const TCP_RESETS_PER_SECOND: u32 = 10_000;
+/// Answers that belong to no connection (resets, SYN-ACKs, ACKs of TIME-WAIT) waiting for the device.
+pub const TCP_REPLIES: usize = 4_096;
 
 /// Clients of the control socket at once.
 pub const CONTROL_CLIENTS: usize = 16;

@@ -1,0 +1,367 @@
+//! The table of TCP: every listener, half-open connection, connection and TIME-WAIT record, and what the stack
+//! and the session floor call.
+//!
+//! ```text
+//!                         ┌─ Connection (RFC 9293 §3.10.7.3, .4)
+//!  Packet ─► (local,remote)┼─ Embryo     SYN-RECEIVED of a passive open
+//!                         ├─ TimeWait   ── a SYN that may reopen ──┐
+//!                         └─ none ─► most specific listener ◄──────┘
+//!                                     ├─ SYN: embryo, or cookie when there are too many
+//!                                     ├─ ACK: cookie that comes back, or reset
+//!                                     └─ no listener: reset (§3.10.7.1)
+//! ```
+//!
+//! One mutation, then settle: after every call into a connection its events are taken, its timer is armed, it
+//! gets a turn if it has output, a closed one whose application let go leaves only a TIME-WAIT record, and a
+//! finished one is freed. Output is pulled: answers that belong to no connection first, then connections in
+//! turn, one segment each.
+//!
+//! Every bound stands in [`crate::base::limits`]. Not here: what a segment means to a connection
+//! ([`super::connection`]), and who may bind a reserved port ([`crate::transport::ports::Policy`]).
+
+mod calls;
+mod passive;
+mod rows;
+mod slot;
+#[cfg(test)]
+mod tests;
+
+pub use calls::{ConnectError, ListenError};
+pub use rows::Row;
+
+use crate::base::counters::Counter;
+use crate::base::drops::{DropReason, Outcome};
+use crate::base::hash::{HashKey, KeyedMap};
+use crate::base::limits;
+use crate::base::random::Random;
+use crate::base::seq::Seq;
+use crate::base::time::{Duration, Instant};
+use crate::base::timers::Timers;
+use crate::network::packet::{Cast, Datagram, Packet, PathError, PathErrorKind};
+use crate::transport::Context;
+use crate::transport::ports::Ephemeral;
+use crate::transport::tcp::config::Config;
+use crate::transport::tcp::connection::Readiness;
+use crate::transport::tcp::cookie::Cookies;
+use crate::transport::tcp::embryo::Embryo;
+use crate::transport::tcp::isn::InitialNumbers;
+use crate::transport::tcp::listener::Listener;
+use crate::transport::tcp::replies::Replies;
+use crate::transport::tcp::segment::Segment;
+use crate::transport::tcp::time_wait::{self, TimeWait, TimeWaitId, TimeWaits};
+use slot::{EventSource, Owner, Slot, TimerKey};
+use slotmap::{SlotMap, new_key_type};
+use smallvec::SmallVec;
+use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+
+new_key_type! {
+    /// A connection. Once freed it names nothing, also when its place is used again.
+    pub struct ConnectionId;
+    /// A listener.
+    pub struct ListenerId;
+    /// A half-open connection.
+    struct EmbryoId;
+}
+
+/// Something the session floor should look at. Events are edges: told once when it happens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// Something became possible on a connection, or it ended.
+    Connection(ConnectionId, Readiness),
+    /// A connection waits to be accepted.
+    Acceptable(ListenerId),
+}
+
+/// Both ends of a connection, ours first.
+type Pair = (SocketAddr, SocketAddr);
+
+/// All of TCP's state.
+#[derive(Debug)]
+pub struct Tcp {
+    owners: KeyedMap<Pair, Owner>,
+    connections: SlotMap<ConnectionId, Slot>,
+    embryos: SlotMap<EmbryoId, Embryo>,
+    time_waits: TimeWaits,
+    listeners: SlotMap<ListenerId, Listener>,
+    listeners_by_port: KeyedMap<u16, SmallVec<[ListenerId; 2]>>,
+    timers: Timers<TimerKey>,
+    /// Connections with output, each once, in turn.
+    turns: VecDeque<ConnectionId>,
+    replies: Replies,
+    events: VecDeque<EventSource>,
+    numbers: InitialNumbers,
+    cookies: Cookies,
+    ephemeral: Ephemeral,
+    defaults: Rc<Config>,
+}
+
+impl Tcp {
+    /// No sockets. `defaults` are for the connections and listeners that bring no configuration.
+    pub fn new(random: &mut Random, defaults: Config) -> Self {
+        Tcp::with_time_waits(limits::TCP_TIME_WAITS, random, defaults)
+    }
+
+    fn with_time_waits(limit: usize, random: &mut Random, defaults: Config) -> Self {
+        Tcp {
+            owners: KeyedMap::with_hasher(HashKey::random(random)),
+            connections: SlotMap::with_key(),
+            embryos: SlotMap::with_key(),
+            time_waits: TimeWaits::new(limit),
+            listeners: SlotMap::with_key(),
+            listeners_by_port: KeyedMap::with_hasher(HashKey::random(random)),
+            timers: Timers::new(),
+            turns: VecDeque::new(),
+            replies: Replies::new(),
+            events: VecDeque::new(),
+            numbers: InitialNumbers::new(random),
+            cookies: Cookies::new(random),
+            ephemeral: Ephemeral::new(random),
+            defaults: Rc::new(defaults),
+        }
+    }
+
+    /// Takes a packet from the network floor.
+    pub fn receive(&mut self, packet: &Packet, cx: &mut Context<'_>) -> Outcome {
+        cx.counters.count(Counter::TcpInSegs);
+        // RFC 9293 MUST-57 and MUST-63: neither end may be a broadcast or multicast address.
+        if packet.cast != Cast::Unicast || !is_host(packet.source) {
+            return Outcome::Dropped(DropReason::TcpNotUnicast);
+        }
+        let (source_port, destination_port, segment) = match Segment::parse(packet) {
+            Ok(parsed) => parsed,
+            Err(reason) => return Outcome::Dropped(reason),
+        };
+        let local = SocketAddr::new(packet.destination, destination_port);
+        let remote = SocketAddr::new(packet.source, source_port);
+        match self.owners.get(&(local, remote)).copied() {
+            Some(Owner::Connection(id)) => self.arrives_at_connection(id, segment, cx),
+            Some(Owner::Embryo(id)) => self.arrives_at_embryo(id, segment, cx),
+            Some(Owner::TimeWait(id)) => self.arrives_in_time_wait(id, &segment, cx),
+            None => self.arrives_at_listener((local, remote), &segment, None, cx),
+        }
+    }
+
+    fn arrives_at_connection(&mut self, id: ConnectionId, segment: Segment, cx: &mut Context<'_>) -> Outcome {
+        let Some(slot) = self.connections.get_mut(id) else {
+            return Outcome::Dropped(DropReason::TcpNoConnection);
+        };
+        let challenges = cx.counters.of(Counter::TcpChallengeAck);
+        let outcome = slot.connection.receive(segment, cx);
+        // RFC 5961 §7: a connection bounds its own challenges, the table those of all.
+        if cx.counters.of(Counter::TcpChallengeAck) > challenges && !self.replies.may_challenge(cx.now) {
+            slot.connection.withhold_challenge();
+            cx.counters.count(Counter::TcpChallengeAckSkipped);
+        }
+        self.settle(id, cx);
+        outcome
+    }
+
+    fn arrives_in_time_wait(&mut self, id: TimeWaitId, segment: &Segment, cx: &mut Context<'_>) -> Outcome {
+        let Some(record) = self.time_waits.get_mut(id) else {
+            return Outcome::Dropped(DropReason::TcpNoConnection);
+        };
+        let pair = (record.local, record.remote);
+        match record.receive(segment, cx.now) {
+            time_wait::Verdict::Consume => Outcome::Consumed,
+            time_wait::Verdict::Drop(reason) => Outcome::Dropped(reason),
+            time_wait::Verdict::AcknowledgeFin => {
+                let ack = record.ack(cx.now);
+                self.replies.push(ack, cx.counters);
+                Outcome::Answered
+            }
+            time_wait::Verdict::Challenge(reason) => {
+                let ack = record.ack(cx.now);
+                self.replies.challenge(ack, cx.now, cx.counters);
+                Outcome::Dropped(reason)
+            }
+            time_wait::Verdict::Reopen if self.listener_for(pair.0).is_none() => {
+                Outcome::Dropped(DropReason::TcpBadSyn)
+            }
+            time_wait::Verdict::Reopen => self.reopen(id, pair, segment, cx),
+        }
+    }
+
+    /// RFC 6191: the record makes way for the connection that the SYN opens, if the listener takes it.
+    fn reopen(&mut self, id: TimeWaitId, pair: Pair, segment: &Segment, cx: &mut Context<'_>) -> Outcome {
+        let iss = self.numbers.sequence(pair.0, pair.1, cx.now);
+        let iss = self.time_waits.get(id).map(|record| record.next_iss(iss));
+        let outcome = self.arrives_at_listener(pair, segment, iss, cx);
+        // An embryo has taken the record's place among the owners; with a cookie nothing has, and the record
+        // must not swallow the ACK that brings it back.
+        if matches!(outcome, Outcome::Answered) {
+            self.time_waits.remove(id);
+            if matches!(self.owners.get(&pair), Some(Owner::TimeWait(_))) {
+                self.owners.remove(&pair);
+            }
+            cx.counters.count(Counter::TcpTimeWaitRecycled);
+        }
+        outcome
+    }
+
+    /// Takes an ICMP error about a segment of ours.
+    pub fn handle_path_error(&mut self, error: &PathError, cx: &mut Context<'_>) -> Outcome {
+        let Some([a, b, c, d, e, f, g, h]) = error.quote.first_chunk::<8>().copied() else {
+            return Outcome::Dropped(DropReason::IcmpMalformed);
+        };
+        let local = SocketAddr::new(error.local, u16::from_be_bytes([a, b]));
+        let remote = SocketAddr::new(error.remote, u16::from_be_bytes([c, d]));
+        let seq = Seq(u32::from_be_bytes([e, f, g, h]));
+        match self.owners.get(&(local, remote)).copied() {
+            Some(Owner::Connection(id)) => {
+                let Some(slot) = self.connections.get_mut(id) else {
+                    return Outcome::Dropped(DropReason::IcmpNotInFlight);
+                };
+                let outcome = slot.connection.handle_path_error(error, cx);
+                self.settle(id, cx);
+                outcome
+            }
+            Some(Owner::Embryo(id)) if self.embryos.get(id).is_some_and(|embryo| embryo.has_sent(seq)) => {
+                let is_hard = matches!(error.kind, PathErrorKind::PortUnreachable | PathErrorKind::ProtocolUnreachable);
+                if is_hard {
+                    self.remove_embryo(id);
+                }
+                Outcome::Consumed
+            }
+            // RFC 5927 §4.1: nothing is in flight.
+            _ => Outcome::Dropped(DropReason::IcmpNotInFlight),
+        }
+    }
+
+    /// When [`Tcp::handle_timeout`] wants to be called.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.next_deadline()
+    }
+
+    /// Handles everything that is due.
+    pub fn handle_timeout(&mut self, cx: &mut Context<'_>) {
+        while let Some(key) = self.timers.poll(cx.now) {
+            match key {
+                TimerKey::Connection(id) => self.on_connection_timer(id, cx),
+                TimerKey::Embryo(id) => self.on_embryo_timer(id, cx),
+                TimerKey::TimeWait(id) => self.on_time_wait_timer(id, cx),
+            }
+        }
+    }
+
+    fn on_connection_timer(&mut self, id: ConnectionId, cx: &mut Context<'_>) {
+        let Some(slot) = self.connections.get_mut(id) else { return };
+        slot.alarms.on_fired(cx.now);
+        if slot.connection.deadline().is_some_and(|deadline| deadline <= cx.now) {
+            slot.connection.handle_timeout(cx);
+        }
+        self.settle(id, cx);
+    }
+
+    fn on_time_wait_timer(&mut self, id: TimeWaitId, cx: &mut Context<'_>) {
+        let Some(record) = self.time_waits.get(id) else { return };
+        if record.deadline > cx.now {
+            // A retransmitted FIN moved it.
+            self.timers.set(TimerKey::TimeWait(id), record.deadline);
+        } else if let Some(record) = self.time_waits.remove(id) {
+            self.owners.remove(&(record.local, record.remote));
+        }
+    }
+
+    /// The next segment for the network floor.
+    pub fn poll_transmit(&mut self, cx: &mut Context<'_>) -> Option<Datagram> {
+        if let Some(reply) = self.replies.pop() {
+            return Some(reply);
+        }
+        for _ in 0..self.turns.len() {
+            let id = self.turns.pop_front()?;
+            let Some(slot) = self.connections.get_mut(id) else { continue };
+            slot.has_turn = false;
+            let datagram = slot.connection.poll_transmit(cx);
+            self.settle(id, cx);
+            if datagram.is_some() {
+                return datagram;
+            }
+        }
+        None
+    }
+
+    /// The next thing that happened.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        while let Some(source) = self.events.pop_front() {
+            match source {
+                EventSource::Connection(id) => {
+                    let Some(slot) = self.connections.get_mut(id) else { continue };
+                    slot.has_event = false;
+                    let readiness = std::mem::take(&mut slot.readiness);
+                    if !slot.is_let_go && !readiness.is_empty() {
+                        return Some(Event::Connection(id, readiness));
+                    }
+                }
+                EventSource::Listener(id) => {
+                    let Some(listener) = self.listeners.get_mut(id) else { continue };
+                    listener.has_event = false;
+                    return Some(Event::Acceptable(id));
+                }
+            }
+        }
+        None
+    }
+
+    /// What follows every mutation of a connection.
+    fn settle(&mut self, id: ConnectionId, cx: &mut Context<'_>) {
+        let Some(slot) = self.connections.get_mut(id) else { return };
+        slot.readiness = slot.readiness | slot.connection.take_readiness();
+        if slot.may_tell() {
+            slot.has_event = true;
+            self.events.push_back(EventSource::Connection(id));
+        }
+        if !slot.has_turn && slot.connection.has_output(cx.now) {
+            slot.has_turn = true;
+            self.turns.push_back(id);
+        }
+        if let Some(deadline) = slot.connection.deadline() {
+            // What is due already fires with the next poll, and never again within the one that goes on.
+            let at = deadline.max(cx.now + Duration::from_nanos(1));
+            slot.alarms.arm(&mut self.timers, TimerKey::Connection(id), at);
+        }
+        if slot.has_turn {
+            return;
+        }
+        if slot.connection.is_finished() {
+            // An application that has not accepted it need not learn of it.
+            if slot.is_let_go || slot.listener.is_some() {
+                self.remove_connection(id);
+            }
+        } else if slot.is_let_go
+            && let Some(facts) = slot.connection.time_wait()
+        {
+            self.remove_connection(id);
+            self.keep_time_wait(TimeWait::new(&facts));
+        }
+    }
+
+    fn keep_time_wait(&mut self, record: TimeWait) {
+        let (pair, deadline) = ((record.local, record.remote), record.deadline);
+        let (id, evicted) = self.time_waits.insert(record);
+        if let Some(evicted) = evicted {
+            self.owners.remove(&(evicted.local, evicted.remote));
+        }
+        self.owners.insert(pair, Owner::TimeWait(id));
+        self.timers.set(TimerKey::TimeWait(id), deadline);
+    }
+
+    fn remove_connection(&mut self, id: ConnectionId) {
+        let Some(slot) = self.connections.remove(id) else { return };
+        self.owners.remove(&(slot.connection.local(), slot.connection.remote()));
+        if let Some(listener) = slot.listener.and_then(|listener| self.listeners.get_mut(listener)) {
+            listener.waiting.retain(|waiting| *waiting != id);
+        }
+    }
+
+    /// True if there is no room for one more connection.
+    fn is_table_full(&self) -> bool {
+        self.connections.len() + self.embryos.len() >= limits::TCP_CONNECTIONS
+    }
+}
+
+/// True for an address that can be one end of a connection.
+fn is_host(address: IpAddr) -> bool {
+    !address.is_unspecified() && !address.is_multicast() && address != IpAddr::V4(Ipv4Addr::BROADCAST)
+}

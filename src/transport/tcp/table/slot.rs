@@ -1,0 +1,65 @@
+//! A connection's place in the table, and the names under which it is looked up, timed and told of.
+
+use super::{ConnectionId, EmbryoId, ListenerId};
+use crate::base::timers::Alarms;
+use crate::transport::tcp::connection::{Connection, Readiness};
+use crate::transport::tcp::time_wait::TimeWaitId;
+
+/// Who answers for a pair of sockets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Owner {
+    Connection(ConnectionId),
+    Embryo(EmbryoId),
+    TimeWait(TimeWaitId),
+}
+
+/// Whose timer it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum TimerKey {
+    Connection(ConnectionId),
+    Embryo(EmbryoId),
+    TimeWait(TimeWaitId),
+}
+
+/// Who has something to tell.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum EventSource {
+    Connection(ConnectionId),
+    Listener(ListenerId),
+}
+
+/// A connection and what the table keeps of it.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) connection: Connection,
+    pub(super) alarms: Alarms,
+    /// What has not been told yet.
+    pub(super) readiness: Readiness,
+    /// The listener in whose queue it waits to be accepted.
+    pub(super) listener: Option<ListenerId>,
+    /// It is in the line of connections with output.
+    pub(super) has_turn: bool,
+    /// It is in the list of events.
+    pub(super) has_event: bool,
+    /// The application has closed it and will not ask for it again.
+    pub(super) is_let_go: bool,
+}
+
+impl Slot {
+    pub(super) fn new(connection: Connection, listener: Option<ListenerId>) -> Self {
+        Slot {
+            connection,
+            alarms: Alarms::default(),
+            readiness: Readiness::NONE,
+            listener,
+            has_turn: false,
+            has_event: false,
+            is_let_go: false,
+        }
+    }
+
+    /// True if there is something to tell, somebody to tell it to, and it is not in the list already.
+    pub(super) fn may_tell(&self) -> bool {
+        !self.readiness.is_empty() && !self.has_event && !self.is_let_go && self.listener.is_none()
+    }
+}
