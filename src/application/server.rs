@@ -17,6 +17,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::{Future, pending};
 use std::io;
+use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -29,8 +30,10 @@ pub trait Accept {
     fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>>;
 }
 
-/// A connection that can be given up at once.
-pub trait Abort {
+/// What a service wants of a connection besides octets.
+pub trait Connection {
+    /// Who is at the other end.
+    fn peer(&self) -> SocketAddr;
     /// Resets the connection: what is queued for a peer that takes nothing is not kept for it.
     fn abort(&mut self);
 }

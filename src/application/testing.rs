@@ -108,7 +108,10 @@ impl Pipe {
     }
 }
 
-impl crate::application::server::Abort for Pipe {
+impl crate::application::server::Connection for Pipe {
+    fn peer(&self) -> std::net::SocketAddr {
+        ([192, 0, 2, 7], 40_000).into()
+    }
     fn abort(&mut self) {
         self.outgoing.borrow_mut().octets.clear();
     }

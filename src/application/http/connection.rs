@@ -9,7 +9,7 @@ use super::access_log::Entry;
 use super::answer::{Body, Ticket, http_date};
 use super::progress::{Late, Progress, Watched};
 use super::{Config, Site, guard};
-use crate::application::server::{Abort, Shutdown};
+use crate::application::server::{Connection, Shutdown};
 use crate::base::time::{Duration, Instant};
 use crate::session::clock::{Alarm, Clock, within};
 use hyper::body::Incoming;
@@ -31,11 +31,11 @@ const LINGER: Duration = Duration::from_secs(2);
 const SMALLEST_BUFFER: usize = 8 << 10;
 
 /// Serves a connection until it ends.
-pub async fn serve_connection<S>(stream: S, peer: SocketAddr, site: Rc<Site>, shutdown: &Shutdown) -> io::Result<()>
+pub async fn serve_connection<S>(stream: S, site: Rc<Site>, shutdown: &Shutdown) -> io::Result<()>
 where
-    S: Read + Write + Abort + Unpin,
+    S: Read + Write + Connection + Unpin,
 {
-    let clock = Rc::clone(&site.clock);
+    let (clock, peer) = (Rc::clone(&site.clock), stream.peer());
     let progress = Rc::new(Progress::new(Rc::clone(&clock)));
     let mut connection = builder(&site.config).serve_connection(
         Watched { stream, progress: Rc::clone(&progress) },

@@ -32,8 +32,10 @@ pub use answer::Body;
 pub use connection::serve_connection;
 pub use files::Root;
 
+use crate::application::server::{self, Accept, Bounds, Connection, Shutdown};
 use crate::base::time::Duration;
 use crate::session::clock::Clock;
+use hyper::rt::{Read, Write};
 use serde_json::Value;
 use std::rc::Rc;
 
@@ -87,6 +89,17 @@ impl Site {
     pub fn new(config: Config, clock: Rc<dyn Clock>, root: Option<Root>, state: Rc<dyn Fn() -> Value>) -> Self {
         Site { config, clock, root, state }
     }
+}
+
+/// Serves connections until `shutdown` is asked for and the requests at hand are answered.
+pub async fn serve<L>(listener: L, site: Rc<Site>, bounds: Bounds, shutdown: Shutdown)
+where
+    L: Accept,
+    L::Stream: Read + Write + Connection + Unpin,
+{
+    let clock = Rc::clone(&site.clock);
+    let converse = |stream| serve_connection(stream, Rc::clone(&site), &shutdown);
+    server::serve("http", &listener, &*clock, bounds, &shutdown, converse).await;
 }
 
 #[cfg(test)]

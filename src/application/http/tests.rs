@@ -1,7 +1,6 @@
 //! Raw requests over a pipe: each status, the deadlines, and what keeps or closes a connection.
 
 use super::*;
-use crate::application::server::Shutdown;
 use crate::application::testing::{Bench, Pipe, pipe};
 use serde_json::json;
 use std::cell::RefCell;
@@ -57,8 +56,7 @@ impl House {
     fn connect(&mut self) -> (Pipe, End) {
         let (ours, theirs) = pipe(1 << 16);
         let (site, shutdown) = (self.site.clone(), self.shutdown.clone());
-        let peer = "192.0.2.7:40000".parse().unwrap();
-        let end = self.bench.spawn(async move { serve_connection(theirs, peer, site, &shutdown).await });
+        let end = self.bench.spawn(async move { serve_connection(theirs, site, &shutdown).await });
         (ours, end)
     }
 

@@ -11,7 +11,7 @@
 use super::Service;
 use super::command::{Command, LINE_LENGTH, Mistake};
 use super::maildrop::{Maildrop, OpenError, PIECE};
-use crate::application::server::Shutdown;
+use crate::application::server::{Connection, Shutdown};
 use crate::presentation::dot_stuffing::{Stuffer, Top};
 use crate::presentation::lines::{Line, LineReader};
 use crate::session::clock::within;
@@ -28,14 +28,14 @@ use std::pin::pin;
 const ANSWERS: usize = 32 << 10;
 
 /// Holds a conversation until it ends.
-pub async fn converse<S>(service: &Service, stream: S, peer: IpAddr, shutdown: &Shutdown) -> io::Result<()>
+pub async fn converse<S>(service: &Service, stream: S, shutdown: &Shutdown) -> io::Result<()>
 where
-    S: AsyncRead + AsyncWrite + Unpin,
+    S: AsyncRead + AsyncWrite + Connection + Unpin,
 {
     let mut conversation = Conversation {
         service,
+        peer: stream.peer().ip(),
         stream,
-        peer,
         shutdown,
         lines: LineReader::new(LINE_LENGTH),
         answers: Vec::new(),

@@ -17,20 +17,22 @@ pub mod maildrop;
 pub use conversation::converse;
 
 use crate::application::pop3::maildrop::Sizes;
+use crate::application::server::{self, Accept, Bounds, Connection, Shutdown};
 use crate::base::time::Duration;
 use crate::session::accounts::is_name;
 use crate::session::clock::Clock;
 use crate::session::throttle::Throttle;
 use crate::session::verifier::Verifier;
+use futures_io::{AsyncRead, AsyncWrite};
 use std::cell::RefCell;
-use std::path::PathBuf;
+use std::path::{Component, PathBuf};
 use std::rc::Rc;
 
 /// What the service is told by its configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where the mail is: a path in which `{user}` stands for the name of the account.
-    pub maildir: String,
+    pub maildir: PathBuf,
     /// How long a client may be silent (RFC 1939 §3: at least 10 minutes).
     pub idle: Duration,
     /// Failed logins on one connection.
@@ -48,7 +50,12 @@ impl Default for Config {
 impl Config {
     /// The Maildir of an account; `None` for what can't be the name of one.
     fn maildir_of(&self, user: &str) -> Option<PathBuf> {
-        is_name(user).then(|| PathBuf::from(self.maildir.replace("{user}", user)))
+        // A name has no slash in it, so a part of the path stays one part.
+        let part = |part: Component<'_>| match part.as_os_str().to_str() {
+            Some(text) => PathBuf::from(text.replace("{user}", user)),
+            None => part.as_os_str().into(),
+        };
+        is_name(user).then(|| self.maildir.components().map(part).collect())
     }
 }
 
@@ -66,6 +73,16 @@ impl Service {
     pub fn new(config: Config, clock: Rc<dyn Clock>, verifier: Verifier, throttle: Rc<RefCell<Throttle>>) -> Self {
         Service { config, clock, verifier, throttle, sizes: RefCell::default() }
     }
+}
+
+/// Serves connections until `shutdown` is asked for.
+pub async fn serve<L>(listener: L, service: Rc<Service>, bounds: Bounds, shutdown: Shutdown)
+where
+    L: Accept,
+    L::Stream: AsyncRead + AsyncWrite + Connection + Unpin,
+{
+    let converse = |stream| converse(&service, stream, &shutdown);
+    server::serve("pop3", &listener, &*service.clock, bounds, &shutdown, converse).await;
 }
 
 #[cfg(test)]

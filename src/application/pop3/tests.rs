@@ -1,15 +1,11 @@
 //! Whole conversations over a pipe, with mail in a folder of their own.
 
 use super::*;
-use crate::application::server::Shutdown;
 use crate::application::testing::{Bench, Pipe, pipe};
 use crate::session::accounts::tests::cheap;
 use std::fs;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
 use tempfile::TempDir;
-
-const PEER: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
 /// What a finished conversation returned.
 type End = Rc<RefCell<Option<io::Result<()>>>>;
@@ -31,7 +27,7 @@ fn house(messages: &[(&str, &str)]) -> House {
     for (name, content) in messages {
         fs::write(mail.path().join("alice").join(name), content).unwrap();
     }
-    let config = Config { maildir: mail.path().join("{user}").to_str().unwrap().into(), ..Config::default() };
+    let config = Config { maildir: mail.path().join("{user}"), ..Config::default() };
     let verifier = Verifier::inline(cheap(&[("alice", "wonder land"), ("bob", "b")]));
     let service = Rc::new(Service::new(config, bench.clock(), verifier, Rc::default()));
     House { bench, mail, service, shutdown: Shutdown::new() }
@@ -41,7 +37,7 @@ impl House {
     fn connect(&mut self) -> (Pipe, End) {
         let (ours, theirs) = pipe(1 << 16);
         let (service, shutdown) = (self.service.clone(), self.shutdown.clone());
-        let end = self.bench.spawn(async move { converse(&service, theirs, PEER, &shutdown).await });
+        let end = self.bench.spawn(async move { converse(&service, theirs, &shutdown).await });
         assert_eq!(ours.text(), "+OK tapstack POP3 ready\r\n");
         (ours, end)
     }

@@ -11,10 +11,12 @@ pub mod stream;
 pub use datagram::{Datagrams, serve_datagrams};
 pub use stream::{ByteStream, converse};
 
+use crate::application::server::{self, Accept, Bounds, Shutdown};
 use crate::base::time::Duration;
 use crate::session::clock::Clock;
 use bytes::Bytes;
 use std::fmt;
+use std::rc::Rc;
 
 /// The printing characters of ASCII, the space among them (RFC 864).
 const PRINTING: u8 = 95;
@@ -58,6 +60,16 @@ impl fmt::Display for Small {
             Small::Daytime => "daytime",
         })
     }
+}
+
+/// Serves connections until `shutdown` is asked for.
+pub async fn serve<L>(service: Small, listener: L, clock: Rc<dyn Clock>, bounds: Bounds, shutdown: Shutdown)
+where
+    L: Accept,
+    L::Stream: ByteStream,
+{
+    let converse = |stream| converse(service, stream, &*clock);
+    server::serve(&service.to_string(), &listener, &*clock, bounds, &shutdown, converse).await;
 }
 
 /// The chargen pattern once around: 95 lines of 72 characters, each beginning one character later.

@@ -2,7 +2,7 @@
 //! chargen sends the same one again and again.
 
 use super::{Small, daytime, pattern};
-use crate::application::server::Abort;
+use crate::application::server::Connection;
 use crate::base::time::Duration;
 use crate::session::clock::{Clock, within};
 use bytes::Bytes;
@@ -19,7 +19,7 @@ const ROUNDS: usize = 9;
 
 /// A stream that gives and takes reference-counted buffers. The futures may be dropped at any time: what
 /// was not given or taken yet stays where it was.
-pub trait ByteStream: Abort {
+pub trait ByteStream: Connection {
     /// What came, up to `most` octets; empty when the peer closed its side.
     fn read_bytes(&mut self, most: usize) -> impl Future<Output = io::Result<Bytes>>;
     /// Queues octets to be sent; completes when all are queued.
