@@ -16,8 +16,11 @@ fn claim(seed: u64) -> Claim {
     Claim::new(IP, OURS, start(), &mut Random::from_seed(seed))
 }
 
+/// What happened, and when after `start()`.
+type Timed<T> = Vec<(Duration, T)>;
+
 /// Runs the claim until `until` and says what it sent when, after `start()`, and what happened.
-fn run(claim: &mut Claim, until: Duration) -> (Vec<(Duration, Arp)>, Vec<(Duration, ClaimEvent)>) {
+fn run(claim: &mut Claim, until: Duration) -> (Timed<Arp>, Timed<ClaimEvent>) {
     let (mut sent, mut events) = (Vec::new(), Vec::new());
     while let Some(at) = claim.deadline().filter(|at| at.since(start()) <= until) {
         let event = claim.handle_timeout(at);

@@ -138,6 +138,21 @@ fn a_general_query_is_answered_once_for_all_groups_within_its_time() {
 }
 
 #[test]
+fn a_later_query_does_not_put_off_an_answer() {
+    // RFC 3376 §5.2 rule 1.
+    for seed in 0..20 {
+        let mut membership = joined();
+        membership.random = Random::from_seed(seed);
+        membership.receive(&query(Ipv4Addr::UNSPECIFIED, 1, 12), start()).unwrap();
+        membership.receive(&query(Ipv4Addr::UNSPECIFIED, 120, 12), start()).unwrap();
+        membership.receive(&query(GROUP, 120, 12), start()).unwrap();
+        let sent = run(&mut membership, Duration::from_secs(100));
+        assert_eq!(sent.len(), 1, "one answer for all");
+        assert!(sent[0].0 <= Duration::from_millis(100));
+    }
+}
+
+#[test]
 fn a_group_query_is_answered_for_that_group_alone() {
     let mut membership = joined();
     membership.receive(&query(GROUP, 10, 12), start()).unwrap();

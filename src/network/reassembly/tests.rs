@@ -94,7 +94,10 @@ fn an_overlap_discards_the_datagram_and_what_is_still_to_come_of_it() {
         piece(7, 24, &[1; 16], true), // Beyond the end.
         piece(7, 24, &[1; 4], false), // Another end.
         piece(7, 8, &[1; 8], false),  // An end before what is there.
-        piece(7, 16, &[1; 8], true),  // Inside the last.
+        piece(7, 16, &[1; 8], true),  // Inside the last, at its start.
+        piece(7, 24, &[0; 8], true),  // Inside the last, at its end.
+        piece(7, 32, &[1; 8], true),  // Behind the end.
+        piece(7, 32, &[1; 4], false), // Another end, behind the first.
     ];
     for overlap in overlaps {
         let mut reassembly = reassembly();
@@ -110,6 +113,17 @@ fn an_overlap_discards_the_datagram_and_what_is_still_to_come_of_it() {
         assert_eq!(expired, [Expired { interface: LAN, first_fragment: None }]);
         assert_eq!(reassembly.bytes(), 0);
     }
+}
+
+#[test]
+fn a_last_fragment_before_another_discards_the_datagram() {
+    let mut reassembly = reassembly();
+    assert_eq!(reassembly.receive(LAN, &piece(7, 16, &[0; 8], true), NOW), Ok(None));
+    let last = piece(7, 0, &[0; 8], false);
+    // Not a fragment at all, this one: it has neither offset nor successor.
+    assert!(reassembly.receive(LAN, &last, NOW).unwrap().is_some());
+    let last = piece(7, 8, &[0; 4], false);
+    assert_eq!(reassembly.receive(LAN, &last, NOW), Err(DropReason::FragmentOverlap));
 }
 
 #[test]
