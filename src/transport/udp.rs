@@ -39,7 +39,7 @@ use bytes::Bytes;
 pub use error::{BindError, Error};
 use slotmap::{SlotMap, new_key_type};
 use smallvec::SmallVec;
-use socket::Socket;
+use socket::{Membership, Queue, Socket};
 use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -104,6 +104,8 @@ pub struct Udp {
     ephemeral: Ephemeral,
     /// Sockets with output, each once, in turn.
     turns: VecDeque<UdpId>,
+    /// What closed sockets have left to send.
+    farewell: Queue<Datagram>,
     events: VecDeque<UdpId>,
 }
 
@@ -115,6 +117,7 @@ impl Udp {
             by_port: KeyedMap::with_hasher(HashKey::random(random)),
             ephemeral: Ephemeral::new(random),
             turns: VecDeque::new(),
+            farewell: Queue::default(),
             events: VecDeque::new(),
         }
     }
@@ -206,15 +209,22 @@ impl Udp {
         Ok(())
     }
 
-    /// Closes the socket. What it has queued to send is dropped with it.
-    pub fn close(&mut self, id: UdpId) {
-        let Some(socket) = self.sockets.remove(id) else { return };
+    /// Closes the socket. What it has queued to send still goes out. Returns the groups it was in, which the
+    /// network floor leaves.
+    pub(crate) fn close(&mut self, id: UdpId) -> SmallVec<[Membership; 1]> {
+        let Some(mut socket) = self.sockets.remove(id) else { return SmallVec::new() };
+        while let Some(datagram) = socket.transmit_queue.pop() {
+            // A full queue loses what is last in it, as a device's does.
+            let bytes = datagram.payload_len();
+            let _ = self.farewell.push(datagram, bytes);
+        }
         if let Some(ids) = self.by_port.get_mut(&socket.local.port()) {
             ids.retain(|other| *other != id);
             if ids.is_empty() {
                 self.by_port.remove(&socket.local.port());
             }
         }
+        socket.groups
     }
 
     /// Takes a packet from the network floor.
@@ -401,6 +411,10 @@ impl Udp {
 
     /// The next datagram for the network floor: sockets in turn, one datagram each.
     pub fn poll_transmit(&mut self, cx: &mut Context<'_>) -> Option<Datagram> {
+        if let Some(datagram) = self.farewell.pop() {
+            cx.counters.count(Counter::UdpOutDatagrams);
+            return Some(datagram);
+        }
         while let Some(id) = self.turns.pop_front() {
             let Some(socket) = self.sockets.get_mut(id) else { continue };
             let next = socket.transmit_queue.pop();
@@ -416,6 +430,11 @@ impl Udp {
             return Some(datagram);
         }
         None
+    }
+
+    /// True if [`Udp::poll_event`] may return something.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
     }
 
     /// The next socket that something happened to.
@@ -451,32 +470,34 @@ impl Udp {
     }
 
     /// Lets the socket hear what is sent to `group`, on one interface or all. The network floor has to
-    /// join the group on the link.
+    /// join the group on the link. False if it was in the group already.
     ///
     /// # Errors
     /// The socket is closed, the address is no group, or there are too many.
-    pub fn join_group(&mut self, id: UdpId, group: IpAddr, interface: Option<InterfaceId>) -> Result<(), Error> {
+    pub fn join_group(&mut self, id: UdpId, group: IpAddr, interface: Option<InterfaceId>) -> Result<bool, Error> {
         let socket = self.socket_mut(id)?;
         if !group.is_multicast() {
             return Err(Error::BadDestination);
         }
         if socket.groups.contains(&(group, interface)) {
-            return Ok(());
+            return Ok(false);
         }
         if socket.groups.len() >= GROUPS_OF_A_SOCKET {
             return Err(Error::TooManyGroups);
         }
         socket.groups.push((group, interface));
-        Ok(())
+        Ok(true)
     }
 
-    /// Takes back [`Udp::join_group`].
+    /// Takes back [`Udp::join_group`]. False if the socket was not in the group.
     ///
     /// # Errors
     /// The socket is closed.
-    pub fn leave_group(&mut self, id: UdpId, group: IpAddr, interface: Option<InterfaceId>) -> Result<(), Error> {
-        self.socket_mut(id)?.groups.retain(|membership| *membership != (group, interface));
-        Ok(())
+    pub fn leave_group(&mut self, id: UdpId, group: IpAddr, interface: Option<InterfaceId>) -> Result<bool, Error> {
+        let groups = &mut self.socket_mut(id)?.groups;
+        let before = groups.len();
+        groups.retain(|membership| *membership != (group, interface));
+        Ok(groups.len() < before)
     }
 
     /// Binds the socket to one interface, or none.

@@ -72,7 +72,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// The message that quotes `quote`.
-    fn message(self, quote: Bytes) -> Message {
+    pub(crate) fn message(self, quote: Bytes) -> Message {
         let unreachable = |code, quote| Message::Unreachable { code, mtu: 0, quote };
         match self {
             ErrorKind::NetUnreachable => unreachable(0, quote),

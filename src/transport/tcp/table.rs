@@ -282,6 +282,23 @@ impl Tcp {
         None
     }
 
+    /// True if [`Tcp::poll_event`] may return something.
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// Checks what must hold between any two calls, of every connection; for tests and simulations.
+    ///
+    /// # Errors
+    /// The connection and what does not hold for it.
+    pub fn check_invariants(&self) -> Result<(), String> {
+        for slot in self.connections.values() {
+            let (local, remote) = (slot.connection.local(), slot.connection.remote());
+            slot.connection.check_invariants().map_err(|broken| format!("{local} - {remote}: {broken}"))?;
+        }
+        Ok(())
+    }
+
     /// The next thing that happened.
     pub fn poll_event(&mut self) -> Option<Event> {
         while let Some(source) = self.events.pop_front() {

@@ -63,7 +63,7 @@ impl<T> Queue<T> {
 }
 
 /// A multicast group that a socket listens to; on any interface if it names none.
-pub(super) type Membership = (IpAddr, Option<InterfaceId>);
+pub(crate) type Membership = (IpAddr, Option<InterfaceId>);
 
 #[derive(Debug)]
 pub(super) struct Socket {
