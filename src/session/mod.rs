@@ -1,11 +1,20 @@
-//! Floor 5, the session: who talks to whom, for how long, and who they are.
+//! Floor 5, the session: the socket, which is where a process meets the network, and who is speaking.
 //!
-//! OSI meant dialogues: opening, keeping and closing them in order. In this house: what a conversation
-//! needs of the time ([`clock`]), the accounts of people ([`accounts`]), the proof that someone is who they
-//! say, off the event loop ([`verifier`]), and what failed attempts cost ([`throttle`]). It never knows the
-//! words that an application's protocol puts a name and a password in.
+//! OSI meant opening, keeping and closing a dialogue between two parties. In this house a dialogue is a
+//! socket (an address and a port) in a task: [`tcp::TcpListener`], [`tcp::TcpStream`] and
+//! [`udp::UdpSocket`] over one [`net::Net`], with the ecosystem's async traits; [`host::Host`] is the stack
+//! with its tasks. Who is speaking is here too, because a login opens a session: the [`accounts`] of
+//! people, the proof that someone is who they say, off the event loop ([`verifier`]), and what failed
+//! attempts cost ([`throttle`]). In come bytes of tasks, out go calls on the stack; this floor never looks
+//! at a header, and never knows what the bytes mean or which words a protocol puts a password in.
 
 pub mod accounts;
 pub mod clock;
+pub mod host;
+pub mod net;
+pub mod tcp;
 pub mod throttle;
+pub mod time;
+pub mod udp;
 pub mod verifier;
+mod wakers;
