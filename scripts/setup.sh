@@ -1,0 +1,46 @@
+# Sourced by the other scripts: what they need on a Debian or Ubuntu machine that has Rust, and how they speak.
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export PATH="$PATH:/usr/sbin:/sbin"
+
+# Colours only for a person.
+if [ -t 1 ]; then bold=$'\e[1m' red=$'\e[31m' green=$'\e[32m' plain=$'\e[0m'; else bold='' red='' green='' plain=''; fi
+
+say() { printf '%s== %s%s\n' "$bold" "$*" "$plain"; }
+die() {
+    printf '%s%s: %s%s\n' "$red" "$(basename "$0")" "$*" "$plain" >&2
+    exit 1
+}
+
+# Packages, namespaces and TAPs need root.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then "$@"; else
+        command -v sudo >/dev/null || die "needs root for: $* (no sudo here; start it as root)"
+        sudo "$@"
+    fi
+}
+
+# need PROGRAM=PACKAGE ...: installs the packages of the programs that are missing.
+need() {
+    local missing=() pair
+    for pair in "$@"; do
+        command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
+    done
+    [ ${#missing[@]} = 0 ] && return
+    command -v apt-get >/dev/null || die "needs ${missing[*]}; install them and start again (only apt is known here)"
+    say "installing ${missing[*]}"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+need_rust() {
+    if [ -f "$HOME/.cargo/env" ]; then . "$HOME/.cargo/env"; fi
+    command -v cargo >/dev/null || die "needs Rust 1.95 or later: https://rustup.rs"
+    need cc=gcc
+}
+
+need_tun() {
+    [ -e /dev/net/tun ] && return
+    as_root mkdir -p /dev/net
+    as_root mknod /dev/net/tun c 10 200 || die "/dev/net/tun is missing and cannot be made: is this a container without devices?"
+}
