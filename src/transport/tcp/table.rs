@@ -74,6 +74,10 @@ pub enum Event {
     Acceptable(ListenerId),
 }
 
+/// A connection that is freed leaves its timers behind until they fire: none is set further ahead than this, and
+/// later deadlines are set again on the way.
+const LONGEST_ALARM: Duration = Duration::from_secs(600);
+
 /// Both ends of a connection, ours first.
 type Pair = (SocketAddr, SocketAddr);
 
@@ -329,28 +333,29 @@ impl Tcp {
             slot.has_event = true;
             self.events.push_back(EventSource::Connection(id));
         }
-        if !slot.has_turn && slot.connection.has_output(cx.now) {
-            slot.has_turn = true;
-            self.turns.push_back(id);
-        }
-        if let Some(deadline) = slot.connection.deadline() {
-            // What is due already fires with the next poll, and never again within the one that goes on.
-            let at = deadline.max(cx.now + Duration::from_nanos(1));
-            slot.alarms.arm(&mut self.timers, TimerKey::Connection(id), at);
-        }
-        if slot.has_turn {
-            return;
-        }
         if slot.connection.is_finished() {
             // An application that has not accepted it need not learn of it.
             if slot.is_let_go || slot.listener.is_some() {
                 self.remove_connection(id);
             }
-        } else if slot.is_let_go
+            return;
+        }
+        let has_output = slot.connection.has_output(cx.now);
+        if has_output && !std::mem::replace(&mut slot.has_turn, true) {
+            self.turns.push_back(id);
+        }
+        if slot.is_let_go
+            && !has_output
             && let Some(facts) = slot.connection.time_wait()
         {
             self.remove_connection(id);
             self.keep_time_wait(TimeWait::new(&facts));
+            return;
+        }
+        if let Some(deadline) = slot.connection.deadline() {
+            // What is due already fires with the next poll, and never again within the one that goes on.
+            let at = deadline.clamp(cx.now + Duration::from_nanos(1), cx.now + LONGEST_ALARM);
+            slot.alarms.arm(&mut self.timers, TimerKey::Connection(id), at);
         }
     }
 

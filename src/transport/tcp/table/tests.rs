@@ -1,5 +1,9 @@
 //! The behaviour of the table, in virtual time, on packets built by hand and between two tables.
 
+mod active;
+mod bounds;
+mod cookies;
 mod harness;
-
+mod many;
 mod passive;
+mod time_wait;

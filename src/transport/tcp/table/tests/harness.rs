@@ -202,6 +202,24 @@ pub(super) fn carry(datagram: &Datagram) -> Packet {
     }
 }
 
+/// The packets that a device makes of a super-segment: FIN and PSH stand on the last.
+pub(super) fn cut(datagram: &Datagram) -> Vec<Packet> {
+    let Some(size) = datagram.segment_size else { return vec![carry(datagram)] };
+    let Segment { seq, ack, flags, window, urgent, options, payload, .. } = read(datagram);
+    let ports = [0, 2].map(|at| u16::from_be_bytes([datagram.header[at], datagram.header[at + 1]]));
+    let (local, remote) = ((datagram.source, ports[0]).into(), (datagram.destination, ports[1]).into());
+    let mut packets = Vec::new();
+    let mut from = 0;
+    while from < payload.len() {
+        let to = payload.len().min(from + usize::from(size));
+        let flags = if to < payload.len() { flags.without(Flags::FIN | Flags::PSH) } else { flags };
+        let header = Header { local, remote, seq: seq + from as u32, ack, flags, window, urgent };
+        packets.push(carry(&emit(&header, &options, Body::from_iter([payload.slice(from..to)]), None)));
+        from = to;
+    }
+    packets
+}
+
 pub(super) fn read(datagram: &Datagram) -> Segment {
     Segment::parse(&carry(datagram)).unwrap().2
 }
