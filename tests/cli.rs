@@ -246,3 +246,111 @@ fn a_cable_stops_by_itself_when_its_time_is_over() {
     assert_eq!(outcome.status, 0, "{}", outcome.stderr);
     assert!(outcome.stdout.starts_with("ready\n"), "{}", outcome.stdout);
 }
+
+/// Starts the daemon in a namespace of its own as the background job `$daemon`, waits for `ready`, and runs `script`.
+fn with_daemon(script: &str) -> Outcome {
+    let folder = tempfile::tempdir().unwrap();
+    let start = r#"
+        cd "$FOLDER" && mkfifo out
+        ask() { "$TAPSTACK" show "$@" --control c.sock; }
+        "$TAPSTACK" run --control c.sock >out & daemon=$!
+        read line <out && [ "$line" = ready ] || exit 90
+    "#;
+    std::fs::write(folder.path().join("lab.toml"), behind_an_interface("host = \"192.0.2.1/24\"\n[small]\n")).unwrap();
+    outcome(&unshared(&format!("{start}\n{script}")).env("FOLDER", folder.path()).output().unwrap())
+}
+
+#[test]
+fn the_daemon_answers_stops_in_order_and_leaves_nothing_behind() {
+    let outcome = with_daemon(
+        r#"
+        ip -brief address show tap0
+        ask interfaces; ask sockets; ask routes --json
+        kill -TERM $daemon; wait $daemon || exit 91
+        [ -e c.sock ] && exit 92
+        ip link show tap0 2>/dev/null && exit 93
+        exit 0
+        "#,
+    );
+    assert_eq!(outcome.status, 0, "{} {}", outcome.stdout, outcome.stderr);
+    for words in ["192.0.2.1/24", "192.0.2.2/24", "LISTEN", "0.0.0.0:110", "\"to\": \"192.0.2.0/24\""] {
+        assert!(outcome.stdout.contains(words), "{words}: {}", outcome.stdout);
+    }
+}
+
+#[test]
+fn a_second_daemon_on_the_same_control_socket_says_what_to_do() {
+    let outcome = with_daemon(
+        r#"
+        "$TAPSTACK" run --tap other --address 198.51.100.2/24 --control c.sock; status=$?
+        ask limits >/dev/null || exit 91
+        kill -INT $daemon; wait $daemon || exit 92
+        exit $status
+        "#,
+    );
+    assert_eq!(outcome.status, 1, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("another tapstack listens there: stop it first"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_daemon_that_was_killed_does_not_stand_in_the_way_of_the_next() {
+    let outcome = with_daemon(
+        r#"
+        kill -KILL $daemon; wait $daemon
+        [ -e c.sock ] || exit 91
+        "$TAPSTACK" run --control c.sock >out & daemon=$!
+        read line <out && [ "$line" = ready ] || exit 92
+        kill -TERM $daemon; wait $daemon
+        "#,
+    );
+    assert_eq!(outcome.status, 0, "{}", outcome.stderr);
+}
+
+#[test]
+fn a_device_that_is_taken_down_and_up_goes_on_and_one_that_is_deleted_ends_the_daemon() {
+    let outcome = with_daemon(
+        r#"
+        ip link set tap0 down; ip link set tap0 up
+        ask interfaces >/dev/null || exit 91
+        ip link delete tap0; wait $daemon
+        "#,
+    );
+    assert_eq!(outcome.status, 1, "{}", outcome.stderr);
+    assert!(outcome.stderr.contains("the TAP device can't be read: tap0: "), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_device_that_outlives_the_daemon_gets_its_former_state_back() {
+    let outcome = with_daemon(
+        r#"
+        kill -TERM $daemon; wait $daemon
+        ip tuntap add tap0 mode tap && ip address add 10.9.8.7/24 dev tap0 && ip link set tap0 mtu 1400
+        before=$(ip address show tap0)
+        "$TAPSTACK" run --control c.sock >out & daemon=$!
+        read line <out && [ "$line" = ready ] || exit 92
+        ip address show tap0 | grep -q 192.0.2.1/24 || exit 93
+        kill -TERM $daemon; wait $daemon
+        ip address show tap0
+        ip address show tap0 | grep -q "mtu 1400" || exit 94
+        ip address show tap0 | grep -q 10.9.8.7/24 || exit 95
+        ip address show tap0 | grep -q "state DOWN" || exit 96
+        "#,
+    );
+    assert_eq!(outcome.status, 0, "{} {}", outcome.stdout, outcome.stderr);
+}
+
+#[test]
+fn a_configuration_is_reloaded_on_sighup_and_a_wrong_one_changes_nothing() {
+    let outcome = with_daemon(
+        r#"
+        kill -TERM $daemon; wait $daemon
+        "$TAPSTACK" run --config lab.toml --control c.sock >out 2>log & daemon=$!
+        read line <out && [ "$line" = ready ] || exit 92
+        echo 'colour = 1' >>lab.toml
+        kill -HUP $daemon
+        until grep -q 'not reloaded.*lab.toml:6: unknown field' log; do ask limits >/dev/null || exit 93; done
+        kill -TERM $daemon; wait $daemon
+        "#,
+    );
+    assert_eq!(outcome.status, 0, "{} {}", outcome.stdout, outcome.stderr);
+}

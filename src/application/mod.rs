@@ -14,5 +14,6 @@ pub mod http;
 pub mod pop3;
 pub mod server;
 pub mod small;
+mod sockets;
 #[cfg(test)]
 pub(crate) mod testing;

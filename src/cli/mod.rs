@@ -13,8 +13,10 @@ mod table;
 use crate::daemon::clock::Clock;
 use crate::daemon::event_loop::EventLoop;
 use crate::daemon::failure::Failure;
+use crate::daemon::guest::DaemonGuest;
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// A network host in one process: ARP, IPv4, ICMP, UDP and TCP of its own on a Linux TAP device, with HTTP and
@@ -124,8 +126,13 @@ pub fn main() -> ExitCode {
 fn run(setup: &setup::Setup) -> Result<(), Failure> {
     let (config, source) = setup.load()?;
     config.validate(&source)?;
-    let _loop = EventLoop::open(&config, Clock::start())?;
-    Err(Failure::running("the stack is not wired to the daemon"))
+    let clock = Clock::start();
+    let mut event_loop = EventLoop::open(&config, clock)?;
+    let mut guest = DaemonGuest::start(&config, setup.path().map(PathBuf::as_path), clock, event_loop.waker())?;
+    print("ready\n");
+    // Without systemd there is nobody to tell, and that is no failure.
+    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    event_loop.run(&mut guest, config.daemon.grace.0)
 }
 
 /// Prints to standard output. A reader that has gone away (`| head`) is no failure.

@@ -274,8 +274,10 @@ pub struct Http {
     pub connections: u32,
     /// How long a request's head may take.
     pub header_timeout: Period,
-    /// How long a request's body or our answer may stand still.
+    /// How long a request's body may stand still.
     pub body_timeout: Period,
+    /// How long the client may take nothing of an answer.
+    pub write_timeout: Period,
     /// How long a connection may wait for its next request.
     pub idle_timeout: Period,
     /// The largest request head.
@@ -293,6 +295,7 @@ impl Default for Http {
             connections: 16_384,
             header_timeout: Period::from_secs(10),
             body_timeout: Period::from_secs(60),
+            write_timeout: Period::from_secs(300),
             idle_timeout: Period::from_secs(60),
             header_limit: ByteCount(64 << 10),
             body_limit: ByteCount(1 << 20),

@@ -267,6 +267,11 @@ impl Stack {
         self.tcp.check_invariants()
     }
 
+    /// True while a TCP connection is open or opening; listeners and TIME-WAIT do not count.
+    pub fn has_connections(&self) -> bool {
+        self.tcp.connections() + self.tcp.embryos() > 0
+    }
+
     /// True if `address` is one of ours and may be used.
     pub fn has_address(&self, address: std::net::IpAddr) -> bool {
         self.internet.is_local(address)

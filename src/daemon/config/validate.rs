@@ -3,6 +3,7 @@
 
 use super::{Config, Flaw, Interface, Listen, Neighbour, Route, Small};
 use crate::physical::tap;
+use crate::session::accounts::is_name;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use toml::Spanned;
@@ -259,8 +260,7 @@ fn check_services(config: &Config) -> Result<(), Flaw> {
 fn check_accounts(config: &Config) -> Result<(), Flaw> {
     for (index, account) in config.accounts.iter().enumerate() {
         let name = account.name.as_ref();
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '+' | '@');
-        if name.is_empty() || name.len() > 64 || name.starts_with('.') || !name.chars().all(is_plain) {
+        if !is_name(name) {
             let message =
                 format!("`{name}` can't be an account: use up to 64 letters, digits and . _ - + @, not . first");
             return Err(Flaw::at(&account.name, message));

@@ -1,0 +1,148 @@
+//! The services of the configuration, started on the stack's sockets.
+
+use crate::application::http::{self, Root, Site};
+use crate::application::pop3;
+use crate::application::server::{Bounds, Shutdown};
+use crate::application::small::{self, Small};
+use crate::daemon::config::{self, Account, Config, Listen};
+use crate::daemon::failure::Failure;
+use crate::session::accounts::Accounts;
+use crate::session::clock::Clock;
+use crate::session::net::Net;
+use crate::session::tcp::{ListenOptions, TcpListener};
+use crate::session::throttle::Throttle;
+use crate::session::udp::UdpSocket;
+use crate::session::verifier::Verifier;
+use serde_json::Value;
+use std::cell::RefCell;
+use std::rc::Rc;
+use toml::Spanned;
+
+/// What all services are given.
+pub struct Services<'a> {
+    /// The stack to run on.
+    pub net: &'a Net,
+    /// What is configured.
+    pub config: &'a Config,
+    /// Asked when the daemon stops.
+    pub shutdown: &'a Shutdown,
+    /// Who may log in.
+    pub verifier: &'a Verifier,
+}
+
+/// The accounts as the session floor takes them.
+///
+/// # Errors
+/// One of them is none; validation has said so before.
+pub fn accounts(accounts: &[Account]) -> Result<Accounts, Failure> {
+    let pairs = accounts.iter().map(|account| (account.name.as_ref().as_str(), account.password.as_ref().as_str()));
+    Accounts::new(pairs).map_err(|error| Failure::Usage(error.to_string()))
+}
+
+impl Services<'_> {
+    /// Starts them all; when this returns, every listener listens.
+    ///
+    /// # Errors
+    /// A port can't be had, or a folder can't be read.
+    pub fn start(&self) -> Result<(), Failure> {
+        if let Some(http) = &self.config.http {
+            self.start_http(http)?;
+        }
+        if let Some(pop3) = &self.config.pop3 {
+            self.start_pop3(pop3)?;
+        }
+        if let Some(small) = &self.config.small {
+            let services = [Small::Echo, Small::Discard, Small::Chargen, Small::Daytime];
+            for (service, (_, listen)) in services.into_iter().zip(small.services()) {
+                self.start_small(service, listen)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn clock(&self) -> Rc<dyn Clock> {
+        Rc::new(self.net.clone())
+    }
+
+    fn bounds(&self, connections: u32) -> Bounds {
+        // Connections get most of the daemon's grace; the rest is for their FINs to be acknowledged.
+        let grace = self.config.daemon.grace.0.mul_f64(0.8);
+        Bounds { connections: connections as usize, grace }
+    }
+
+    fn listen(&self, name: &str, listen: &Spanned<Listen>) -> Result<TcpListener, Failure> {
+        let options = ListenOptions { backlog: Some(self.config.tcp.backlog as usize), config: None };
+        TcpListener::bind_with(self.net, listen.as_ref().socket_addr(), options)
+            .map_err(|error| Failure::running(format!("{name} can't listen: {}: {error}", listen.as_ref())))
+    }
+
+    fn start_http(&self, http: &config::Http) -> Result<(), Failure> {
+        let root = match &http.root {
+            None => None,
+            Some(path) => Some(Root::open(path.as_ref()).map_err(|error| {
+                Failure::running(format!("the pages can't be read: {}: {error}", path.as_ref().display()))
+            })?),
+        };
+        let settings = http::Config {
+            state_page: http.state_page,
+            header_timeout: http.header_timeout.0,
+            body_timeout: http.body_timeout.0,
+            write_timeout: http.write_timeout.0,
+            idle_timeout: http.idle_timeout.0,
+            header_limit: usize::try_from(http.header_limit.0).unwrap_or(usize::MAX),
+            body_limit: http.body_limit.0,
+            ..http::Config::default()
+        };
+        let net = self.net.clone();
+        let state = Rc::new(move || to_value(net.with_stack(|stack| stack.snapshot())));
+        let site = Rc::new(Site::new(settings, self.clock(), root, state));
+        for listen in &http.listen {
+            let listener = self.listen("http", listen)?;
+            self.net.spawn(http::serve(
+                listener,
+                Rc::clone(&site),
+                self.bounds(http.connections),
+                self.shutdown.clone(),
+            ));
+        }
+        Ok(())
+    }
+
+    fn start_pop3(&self, pop3: &config::Pop3) -> Result<(), Failure> {
+        let settings = pop3::Config {
+            maildir: pop3.maildir.as_ref().clone(),
+            idle: pop3.idle_timeout.0,
+            ..pop3::Config::default()
+        };
+        let throttle = Rc::new(RefCell::new(Throttle::default()));
+        let service = Rc::new(pop3::Service::new(settings, self.clock(), self.verifier.clone(), throttle));
+        for listen in &pop3.listen {
+            let listener = self.listen("pop3", listen)?;
+            let bounds = self.bounds(pop3.connections);
+            self.net.spawn(pop3::serve(listener, Rc::clone(&service), bounds, self.shutdown.clone()));
+        }
+        Ok(())
+    }
+
+    fn start_small(&self, service: Small, listens: &[Spanned<Listen>]) -> Result<(), Failure> {
+        let name = service.to_string();
+        for listen in listens {
+            let listener = self.listen(&name, listen)?;
+            let socket = UdpSocket::bind(self.net, listen.as_ref().socket_addr())
+                .map_err(|error| Failure::running(format!("{name} can't listen: UDP {}: {error}", listen.as_ref())))?;
+            let bounds = self.bounds(SMALL_CONNECTIONS);
+            self.net.spawn(small::serve(service, listener, self.clock(), bounds, self.shutdown.clone()));
+            let (clock, shutdown) = (self.net.clone(), self.shutdown.clone());
+            self.net.spawn(async move { small::serve_datagrams(service, &socket, &clock, &shutdown).await });
+        }
+        Ok(())
+    }
+}
+
+/// Connections of one small service.
+const SMALL_CONNECTIONS: u32 = 16_384;
+
+/// Plain data as JSON. It has no keys that JSON could not say, so that this does not fail.
+pub(super) fn to_value(data: impl serde::Serialize) -> Value {
+    serde_json::to_value(data).unwrap_or(Value::Null)
+}
