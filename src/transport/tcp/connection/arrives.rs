@@ -137,8 +137,8 @@ impl Connection {
     pub(super) fn challenge(&mut self, cx: &mut Context) {
         if self.liveness.challenges.take(cx.now) {
             cx.counters.count(Counter::TcpChallengeAck);
+            self.pending.challenge |= self.pending.ack != AckDue::Now;
             self.pending.ack = AckDue::Now;
-            self.pending.challenge = true;
         } else {
             cx.counters.count(Counter::TcpChallengeAckSkipped);
         }

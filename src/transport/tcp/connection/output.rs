@@ -313,6 +313,7 @@ impl Connection {
 
     fn send_again(&mut self, range: Range, is_rescue: bool, cx: &mut Context) -> Datagram {
         self.flight.on_resent(range, cx.now);
+        self.usage.on_sent(self.recovery.pipe(&self.flight));
         self.recovery.on_resent();
         if is_rescue {
             self.recovery.on_rescued();

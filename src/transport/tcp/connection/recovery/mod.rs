@@ -190,6 +190,3 @@ impl Recovery {
         self.rescued = true;
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,6 +3,13 @@
 //! `scene` has one connection and a peer written out by hand: one file a mechanism, one behaviour a test.
 //! `pair` connects two connections over a bad line and checks that what is read is what was written.
 
+mod arriving;
+mod closing;
+mod opening;
 mod pair;
+mod patience;
+mod receiving;
+mod recovering;
 mod scene;
+mod sending;
 mod world;

@@ -1,1 +1,0 @@
-//! What recovery says is lost.

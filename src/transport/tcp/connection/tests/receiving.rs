@@ -1,0 +1,231 @@
+//! The sixth to eighth step of SEGMENT ARRIVES: text, gaps, ACKs, windows and urgent data.
+
+use super::scene::*;
+use crate::base::drops::{DropReason, Outcome};
+use crate::transport::tcp::config::Config;
+use crate::transport::tcp::connection::{Read, Readiness};
+use crate::transport::tcp::segment::{Flags, Segment};
+use crate::transport::tcp::state::State;
+
+#[test]
+fn data_in_order_is_delivered() {
+    let mut scene = Scene::established();
+    scene.connection.take_readiness();
+    assert_eq!(scene.send(peer(0, 0).data(10)), Outcome::Delivered);
+    assert!(scene.connection.take_readiness().has(Readiness::READABLE));
+    assert_eq!(scene.read(0), 10);
+    assert_eq!(scene.connection.read(1), Ok(Read::WouldBlock));
+}
+
+#[test]
+fn one_small_segment_is_acknowledged_after_the_delay() {
+    // RFC 9293 SHLD-18, MUST-40.
+    let mut scene = Scene::established();
+    scene.send(peer(0, 0).data(10));
+    scene.pass(secs(1), &[(40, ". 0:0 ack 10")]);
+}
+
+#[test]
+fn every_second_full_segment_is_acknowledged_at_once() {
+    // RFC 9293 SHLD-19.
+    let mut scene = Scene::established();
+    scene.send(peer(0, 0).data(1000));
+    scene.recv(&[]);
+    scene.send(peer(1000, 0).data(1000));
+    scene.recv(&[". 0:0 ack 2000"]);
+}
+
+#[test]
+fn a_super_segment_counts_as_the_segments_it_stands_for() {
+    let mut scene = Scene::established();
+    scene.send(Segment { segment_size: Some(1000), ..peer(0, 0).data(2000) });
+    scene.recv(&[". 0:0 ack 2000"]);
+}
+
+#[test]
+fn the_ack_rides_on_data() {
+    // RFC 9293 MUST-58.
+    let mut scene = Scene::established();
+    scene.send(peer(0, 0).data(10));
+    scene.write(5);
+    scene.recv(&["P. 0:5 ack 10"]);
+    scene.send(peer(10, 5));
+    scene.pass(secs(1), &[]);
+}
+
+#[test]
+fn several_segments_that_arrive_together_are_acknowledged_once() {
+    // RFC 9293 MUST-58, MUST-59.
+    let mut scene = Scene::established();
+    for n in 0..4 {
+        scene.send(peer(n * 1000, 0).data(1000));
+    }
+    scene.recv(&[". 0:0 ack 4000"]);
+}
+
+#[test]
+fn data_beyond_a_gap_waits_and_is_acknowledged_at_once() {
+    // RFC 9293 SHLD-31, MAY-13; RFC 5681 §4.2.
+    let mut scene = Scene::established();
+    assert_eq!(scene.send(peer(1000, 0).data(1000)), Outcome::Consumed);
+    scene.recv(&[". 0:0 ack 0"]);
+    assert_eq!(scene.connection.read(1), Ok(Read::WouldBlock));
+    scene.send(peer(0, 0).data(1000));
+    // MUST-59: everything queued is processed before the ACK goes.
+    scene.recv(&[". 0:0 ack 2000"]);
+    assert_eq!(scene.read(0), 2000);
+}
+
+#[test]
+fn without_sack_each_segment_beyond_a_gap_gets_its_own_duplicate_ack() {
+    // RFC 5681 §4.2: the peer counts them.
+    let mut scene = Scene::established();
+    for n in 1..4 {
+        scene.send(peer(n * 1000, 0).data(1000));
+    }
+    scene.recv(&[". 0:0 ack 0", ". 0:0 ack 0", ". 0:0 ack 0"]);
+}
+
+#[test]
+fn sack_blocks_report_the_most_recent_first() {
+    // RFC 2018 §4.
+    let mut scene = Scene::established_with_sack();
+    scene.send(peer(1000, 0).data(1000));
+    scene.recv(&[". 0:0 ack 0 sack 1000:2000"]);
+    scene.send(peer(5000, 0).data(1000));
+    scene.recv(&[". 0:0 ack 0 sack 5000:6000 sack 1000:2000"]);
+    scene.send(peer(3000, 0).data(1000));
+    scene.recv(&[". 0:0 ack 0 sack 3000:4000 sack 5000:6000 sack 1000:2000"]);
+    scene.send(peer(2000, 0).data(1000));
+    scene.recv(&[". 0:0 ack 0 sack 1000:4000 sack 5000:6000"]);
+    scene.send(peer(0, 0).data(1000));
+    scene.recv(&[". 0:0 ack 4000 sack 5000:6000"]);
+    scene.send(peer(4000, 0).data(1000));
+    scene.recv(&[". 0:0 ack 6000"]);
+    assert_eq!(scene.read(0), 6000);
+}
+
+#[test]
+fn overlapping_segments_give_each_octet_once() {
+    let mut scene = Scene::established();
+    scene.send(peer(500, 0).data(1000));
+    scene.send(peer(2000, 0).data(100));
+    scene.send(peer(400, 0).data(1650));
+    scene.send(peer(0, 0).data(450));
+    assert_eq!(scene.read(0), 2100);
+}
+
+#[test]
+fn only_the_part_inside_the_window_is_kept() {
+    // RFC 9293 §3.10.7.4 first: "tailored to that".
+    let mut scene = Scene::established_with(Config { receive_buffer: 1000, ..Scene::config() });
+    scene.send(peer(0, 0).data(1500).flags(Flags::ACK | Flags::FIN));
+    assert_eq!(scene.state(), State::Established);
+    scene.recv(&[". 0:0 ack 1000"]);
+    assert_eq!(scene.read(0), 1000);
+}
+
+#[test]
+fn a_fin_beyond_a_gap_counts_when_the_gap_is_filled() {
+    let mut scene = Scene::established();
+    scene.send(peer(100, 0).data(100).flags(Flags::ACK | Flags::FIN));
+    scene.recv(&[". 0:0 ack 0"]);
+    assert_eq!(scene.state(), State::Established);
+    scene.send(peer(0, 0).data(100));
+    assert_eq!(scene.state(), State::CloseWait);
+    scene.recv(&[". 0:0 ack 201"]);
+    assert_eq!(scene.read(0), 200);
+    assert_eq!(scene.connection.read(1), Ok(Read::End));
+}
+
+#[test]
+fn data_beyond_a_fin_is_not_believed() {
+    let mut scene = Scene::established();
+    scene.send(peer(0, 0).data(100).flags(Flags::ACK | Flags::FIN));
+    scene.send(peer(101, 0).data(100));
+    assert_eq!(scene.read(0), 100);
+    assert_eq!(scene.state(), State::CloseWait);
+}
+
+#[test]
+fn the_window_closes_as_the_buffer_fills_and_its_edge_stays() {
+    // RFC 9293 SHLD-14.
+    let mut scene = Scene::established_with(Config { receive_buffer: 5000, ..Scene::config() });
+    let edge = scene.connection.right_window_edge();
+    for n in 0..5 {
+        scene.send(peer(n * 1000, 0).data(1000));
+        scene.drain();
+        assert_eq!(scene.connection.right_window_edge(), edge);
+    }
+    assert_eq!(scene.send(peer(5000, 0).data(1)), Outcome::Consumed);
+    scene.recv(&[". 0:0 ack 5000"]);
+    assert_eq!(scene.connection.readable_bytes(), 5000);
+}
+
+#[test]
+fn the_window_opens_in_worthwhile_steps_only() {
+    // RFC 9293 MUST-39.
+    let mut scene = Scene::established_with(Config { receive_buffer: 5000, ..Scene::config() });
+    scene.send(peer(0, 0).data(5000));
+    scene.drain();
+    scene.connection.read(100).unwrap();
+    scene.recv(&[]);
+    // The peer probes: the answer must not offer a silly window.
+    scene.send(peer(5000, 0).data(1));
+    let answer = scene.pull().remove(0);
+    assert_eq!((answer.ack, answer.window), (THEIRS + 5000, 0));
+    scene.connection.read(3000).unwrap();
+    let update = scene.pull().remove(0);
+    assert_eq!(update.window, 3100);
+}
+
+#[test]
+fn a_scaled_window_is_never_retracted_by_rounding() {
+    // RFC 7323 §2.4.
+    let mut options = peer_syn().options;
+    options.window_scale = Some(0);
+    let config = Config { window_scale: true, receive_buffer: 1 << 20, ..Scene::config() };
+    let mut scene = Scene::opened(config, Segment { options, ..peer_syn() });
+    let mut edge = scene.connection.right_window_edge();
+    for n in 0..200 {
+        scene.send(peer(n * 7, 0).data(7));
+        scene.run(ms(50));
+        let after = scene.connection.right_window_edge();
+        assert!(after.at_or_after(edge));
+        edge = after;
+    }
+}
+
+#[test]
+fn too_many_ranges_beyond_gaps_are_refused() {
+    let mut scene = Scene::established();
+    for n in 0..256 {
+        assert_eq!(scene.send(peer(10 + n * 10, 0).data(1)), Outcome::Consumed);
+    }
+    assert_eq!(scene.send(peer(10_000, 0).data(1)), Outcome::Dropped(DropReason::TcpReassemblyFull));
+}
+
+#[test]
+fn urgent_data_is_announced_and_stays_in_line() {
+    // RFC 9293 MUST-30, MUST-32, MUST-33, MUST-62; RFC 6093 §3.4.
+    let mut scene = Scene::established();
+    scene.connection.take_readiness();
+    let mut segment = peer(0, 0).data(10).flags(Flags::ACK | Flags::URG);
+    segment.urgent = 30;
+    scene.send(segment);
+    assert!(scene.connection.take_readiness().has(Readiness::URGENT));
+    assert_eq!(scene.connection.urgent_ahead(), 30);
+    assert_eq!(scene.read(0), 10);
+    assert_eq!(scene.connection.urgent_ahead(), 20);
+    scene.send(peer(10, 0).data(40));
+    assert_eq!(scene.read(10), 40);
+    assert_eq!(scene.connection.urgent_ahead(), 0);
+    assert!(!scene.connection.take_readiness().has(Readiness::URGENT));
+}
+
+#[test]
+fn data_is_not_acknowledged_late_when_delays_are_off() {
+    let mut scene = Scene::established_with(Config { delayed_ack: None, ..Scene::config() });
+    scene.send(peer(0, 0).data(1));
+    scene.recv(&[". 0:0 ack 1"]);
+}

@@ -1,0 +1,205 @@
+//! Loss and its recovery: timeouts, fast retransmit, NewReno, SACK.
+
+use super::scene::*;
+use crate::base::counters::Counter;
+use crate::transport::tcp::config::Config;
+use crate::transport::tcp::options::Options;
+use crate::transport::tcp::segment::Segment;
+
+/// Established, ten segments of 1000 out at time 0, with an RTT of 100 ms known.
+fn ten_out(mut scene: Scene) -> Scene {
+    scene.write(1000);
+    scene.drain();
+    scene.run(ms(100));
+    scene.send(peer(0, 1000));
+    scene.write(50_000);
+    scene.recv(&[". 1000:11000 ack 0"]);
+    scene
+}
+
+fn reno() -> Scene {
+    ten_out(Scene::established())
+}
+
+fn sack() -> Scene {
+    ten_out(Scene::established_with_sack())
+}
+
+#[test]
+fn a_timeout_sends_the_first_segment_and_backs_off() {
+    // RFC 9293 MUST-19; RFC 6298 (5.4) to (5.6).
+    let mut scene = reno();
+    let rto = scene.connection.info().rto_us / 1000;
+    scene.pass(ms(rto * 3), &[(rto, ". 1000:2000 ack 0"), (rto * 3, ". 1000:2000 ack 0")]);
+    let info = scene.connection.info();
+    assert_eq!((info.cwnd_bytes, info.ssthresh_bytes), (1000, Some(5000)));
+    assert_eq!(info.rto_us / 1000, rto * 4);
+}
+
+#[test]
+fn no_sample_comes_from_what_was_sent_twice() {
+    // RFC 9293 MUST-18: Karn.
+    let mut scene = reno();
+    let before = scene.connection.info();
+    scene.run(ms(1000));
+    scene.send(peer(0, 2000));
+    let info = scene.connection.info();
+    assert_eq!(info.srtt_us, before.srtt_us);
+    assert!(info.backoff > 0, "the backoff stays until there is a sample");
+}
+
+#[test]
+fn after_a_timeout_slow_start_sends_what_is_missing() {
+    // RFC 5681 §3.1.
+    let mut scene = reno();
+    let rto = scene.connection.info().rto_us / 1000;
+    scene.pass(ms(rto), &[(rto, ". 1000:2000 ack 0")]);
+    scene.send(peer(0, 2000));
+    scene.recv(&[". 2000:4000 ack 0"]);
+    scene.send(peer(0, 4000));
+    scene.recv(&[". 4000:7000 ack 0"]);
+}
+
+#[test]
+fn the_third_duplicate_ack_retransmits_at_once() {
+    // RFC 5681 §3.2, RFC 6582 §3.2.
+    let mut scene = reno();
+    scene.send(peer(0, 1000));
+    scene.send(peer(0, 1000));
+    // Limited transmit (RFC 3042): one new segment for each of the first two.
+    scene.recv(&[". 11000:13000 ack 0"]);
+    scene.send(peer(0, 1000));
+    scene.recv(&[". 1000:2000 ack 0"]);
+    assert_eq!(scene.world.counters.of(Counter::TcpFastRetrans), 1);
+    // FlightSize was 12 segments.
+    assert_eq!(scene.connection.info().cwnd_bytes, 6000);
+}
+
+#[test]
+fn an_ack_with_data_or_another_window_is_no_duplicate() {
+    // RFC 5681 §2.
+    let mut scene = reno();
+    scene.send(peer(0, 1000).data(10));
+    scene.send(peer(10, 1000).window(50_000));
+    scene.send(peer(10, 1000).window(40_000));
+    scene.send(peer(10, 1000).data(10));
+    assert_eq!(scene.world.counters.of(Counter::TcpFastRetrans), 0);
+}
+
+#[test]
+fn a_partial_ack_retransmits_the_next_hole() {
+    // RFC 6582 §3.2 step 3.
+    let mut scene = reno();
+    for _ in 0..3 {
+        scene.send(peer(0, 1000));
+    }
+    scene.drain();
+    scene.send(peer(0, 5000));
+    let sent = scene.pull();
+    assert_eq!(show(&sent[0]), ". 5000:6000 ack 0");
+    // The ACK of everything that was out ends it.
+    scene.send(peer(0, 13_000));
+    assert_eq!(scene.world.counters.of(Counter::TcpFastRetrans), 1);
+    assert_eq!(scene.connection.info().lost_bytes, 0);
+}
+
+#[test]
+fn duplicates_after_a_timeout_are_not_a_new_loss() {
+    // RFC 6582 §3.2 step 1: `recover`.
+    let mut scene = reno();
+    scene.run(ms(400));
+    scene.drain();
+    for _ in 0..5 {
+        scene.send(peer(0, 1000));
+    }
+    assert_eq!(scene.world.counters.of(Counter::TcpFastRetrans), 0);
+}
+
+#[test]
+fn sack_tells_what_is_lost_and_only_that_is_sent_again() {
+    // RFC 6675 §5.
+    let mut scene = sack();
+    scene.send(peer(0, 1000).sack(&[(2000, 3000)]));
+    scene.send(peer(0, 1000).sack(&[(4000, 5000), (2000, 3000)]));
+    scene.drain();
+    // Three discontiguous blocks above 1000: lost. Above 3000 only two.
+    scene.send(peer(0, 1000).sack(&[(6000, 7000), (4000, 5000), (2000, 3000)]));
+    scene.recv(&[". 1000:2000 ack 0"]);
+    let info = scene.connection.info();
+    assert_eq!((info.sacked_bytes, info.lost_bytes), (3000, 0));
+    // More than two segments above 3000 and 5000.
+    scene.send(peer(0, 1000).sack(&[(6000, 11_000), (4000, 5000), (2000, 3000)]));
+    let sent: Vec<String> = scene.pull().iter().map(show).collect();
+    assert_eq!(sent[..2], [". 3000:4000 ack 0", ". 5000:6000 ack 0"]);
+}
+
+#[test]
+fn a_timeout_forgets_what_was_sacked() {
+    // RFC 2018 §8: the receiver may have discarded it.
+    let mut scene = sack();
+    scene.send(peer(0, 1000).sack(&[(3000, 4000)]));
+    scene.drain();
+    scene.run(secs(1));
+    assert_eq!(scene.connection.info().sacked_bytes, 0);
+    scene.send(peer(0, 3000));
+    let sent = scene.pull();
+    assert_eq!(sent[0].seq, OURS + 3000, "also what had been sacked is sent again");
+}
+
+#[test]
+fn sack_blocks_that_make_no_sense_are_ignored() {
+    // RFC 2018 §5, with hostile peers in mind.
+    let mut scene = sack();
+    let before = scene.connection.info();
+    scene.send(peer(0, 1000).sack(&[(0, 500), (1000, 2000), (11_000, 90_000), (5000, 4000)]));
+    let info = scene.connection.info();
+    assert_eq!((info.sacked_bytes, info.in_flight_bytes), (0, before.in_flight_bytes));
+}
+
+#[test]
+fn the_last_segment_is_rescued_once() {
+    // RFC 6675 §4 NextSeg (4), with nothing new to send.
+    let mut scene = Scene::established_with_sack();
+    scene.write(10_000);
+    scene.drain();
+    scene.send(peer(0, 0).sack(&[(1000, 9000)]));
+    // The hole at 0 is lost; the tail at 9000 may be.
+    scene.recv(&[". 0:1000 ack 0", "P. 9000:10000 ack 0"]);
+}
+
+#[test]
+fn recovery_halves_the_window_once_for_one_flight() {
+    // RFC 5681 §4.3, RFC 6675 §5 step (4).
+    let mut scene = sack();
+    scene.send(peer(0, 1000).sack(&[(5000, 8000)]));
+    let after = scene.connection.info().cwnd_bytes;
+    scene.drain();
+    scene.send(peer(0, 1000).sack(&[(5000, 8000), (9000, 11_000)]));
+    scene.send(peer(0, 3000).sack(&[(5000, 8000), (9000, 11_000)]));
+    assert_eq!(scene.connection.info().cwnd_bytes, after);
+}
+
+#[test]
+fn what_is_retransmitted_is_what_was_sent() {
+    let mut scene = sack();
+    scene.send(peer(0, 1000).sack(&[(4000, 9000)]));
+    for segment in scene.pull() {
+        assert_eq!(segment.payload, octets(segment.seq - OURS, segment.payload.len()));
+    }
+}
+
+#[test]
+fn timestamps_give_a_sample_from_what_was_sent_twice() {
+    // RFC 7323 §4: RTTM.
+    let options = Options { timestamps: Some(Default::default()), ..peer_syn().options };
+    let mut scene = Scene::opened(Config { timestamps: true, ..Scene::config() }, Segment { options, ..peer_syn() });
+    scene.write(500);
+    scene.drain();
+    let again = scene.run(secs(1)).pop().unwrap().1;
+    let value = again.options.timestamps.unwrap().value;
+    scene.run(ms(30));
+    scene.send(peer(0, 500).ts(1, value));
+    let info = scene.connection.info();
+    assert_eq!(info.backoff, 0);
+    assert!(info.srtt_us.unwrap() < 1_000_000, "{:?}", info.srtt_us);
+}
