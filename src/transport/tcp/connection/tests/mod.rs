@@ -5,6 +5,7 @@
 
 mod arriving;
 mod closing;
+mod hostile;
 mod opening;
 mod pair;
 mod patience;

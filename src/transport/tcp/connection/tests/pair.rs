@@ -252,6 +252,9 @@ fn random_pair(seed: u64) -> Pair {
         window_scale: random.chance(0.7),
         user_timeout: None,
         syn_retries: 30,
+        // An RTO that has backed off to two minutes must find the other end still in TIME-WAIT: a closed one answers
+        // nothing here.
+        time_wait: Duration::from_secs(3600),
         ..Config::default()
     };
     let configs = [config(), config()];
@@ -267,7 +270,7 @@ fn random_pair(seed: u64) -> Pair {
 
 #[test]
 fn streams_arrive_whole_over_any_line() {
-    for seed in 0..300 {
+    for seed in 0..500 {
         let mut pair = random_pair(seed);
         pair.run();
         pair.check_streams();
@@ -283,4 +286,36 @@ fn a_good_line_needs_no_retransmission() {
     assert_eq!(pair.world.counters.of(Counter::TcpRetransSegs), 0);
     assert_eq!(pair.world.counters.of(Counter::TcpTimeouts), 0);
     assert!(pair.ends.iter().all(|end| end.connection.state() == State::Closed));
+}
+
+/// The MSS that a path lets through halves in mid-transfer, and a router says so.
+#[test]
+fn a_path_that_shrinks_costs_no_octet() {
+    use crate::network::packet::{PathError, PathErrorKind};
+    for seed in 0..20 {
+        let lines = [good_line(), good_line()];
+        let mut pair = Pair::new(seed, lines, [Config::default(), Config::default()], [500_000, 200_000], 1_000);
+        for _ in 0..200 {
+            pair.step();
+        }
+        for n in [0, 1] {
+            let (local, remote) = (pair.ends[n].connection.local(), pair.ends[n].connection.remote());
+            let una = pair.on_the_way.values().find(|(to, segment)| *to == 1 - n && !segment.payload.is_empty());
+            let Some(seq) = una.map(|(_, segment)| segment.seq) else { continue };
+            let mut quote = vec![0; 4];
+            quote.extend_from_slice(&seq.0.to_be_bytes());
+            let error = PathError {
+                kind: PathErrorKind::PacketTooBig { mtu: 700 },
+                local: local.ip(),
+                remote: remote.ip(),
+                protocol: 6,
+                quote: quote.into(),
+                reporter: remote.ip(),
+            };
+            pair.ends[n].connection.handle_path_error(&error, &mut pair.world.cx());
+            pair.ends[n].check(seed);
+        }
+        pair.run();
+        pair.check_streams();
+    }
 }
