@@ -28,7 +28,7 @@ fn tapstack(arguments: &[&str]) -> Outcome {
 /// A command in a network namespace of its own, for which no root is needed.
 fn unshared(command: &str) -> Command {
     let mut unshare = Command::new("unshare");
-    unshare.args(["--user", "--map-root-user", "--net", "sh", "-c", command]).env("TAPSTACK", TAPSTACK);
+    unshare.args(["--user", "--map-root-user", "--net", "bash", "-c", command]).env("TAPSTACK", TAPSTACK);
     unshare
 }
 
@@ -350,6 +350,25 @@ fn a_configuration_is_reloaded_on_sighup_and_a_wrong_one_changes_nothing() {
         kill -HUP $daemon
         until grep -q 'not reloaded.*lab.toml:6: unknown field' log; do ask limits >/dev/null || exit 93; done
         kill -TERM $daemon; wait $daemon
+        "#,
+    );
+    assert_eq!(outcome.status, 0, "{} {}", outcome.stdout, outcome.stderr);
+}
+
+#[test]
+fn a_connection_that_does_not_end_in_its_grace_period_is_reset() {
+    let outcome = with_daemon(
+        r#"
+        kill -TERM $daemon; wait $daemon
+        "$TAPSTACK" run --grace 300ms --control c.sock >out 2>log & daemon=$!
+        read line <out && [ "$line" = ready ] || exit 92
+        exec 3<>/dev/tcp/192.0.2.2/7 || exit 93
+        echo hello >&3 && read answer <&3 && [ "$answer" = hello ] || exit 94
+        kill -TERM $daemon; wait $daemon || exit 95
+        grep -q "are reset" log || exit 96
+        trap '' PIPE
+        if echo more >&3; then exit 97; fi
+        exit 0
         "#,
     );
     assert_eq!(outcome.status, 0, "{} {}", outcome.stdout, outcome.stderr);

@@ -102,16 +102,55 @@ fn sockets(answer: &Value, info: bool) -> String {
     with_info
 }
 
-/// Everything about a socket that has no column, as `key:value`.
+/// Everything about a socket that has no column: of a TCP connection in the order and words of `ss -i`.
 fn details(socket: &Value) -> String {
     let Value::Object(fields) = socket else { return String::new() };
+    let mut parts = Vec::new();
+    let mut said: Vec<&str> = Vec::new();
+    let mut say = |label: &str, keys: &[&'static str], show: fn(&Value) -> String| {
+        said.extend(keys);
+        let known: Vec<String> =
+            keys.iter().filter_map(|key| fields.get(*key)).filter(|value| !value.is_null()).map(show).collect();
+        if !known.is_empty() {
+            parts.push(format!("{label}{}", known.join("/")));
+        }
+    };
+    say("", &["congestion"], cell);
+    say("cwnd:", &["cwnd_bytes"], cell);
+    say("ssthresh:", &["ssthresh_bytes"], cell);
+    say("rtt:", &["srtt_us", "rttvar_us"], millis);
+    say("minrtt:", &["min_rtt_us"], millis);
+    say("rto:", &["rto_us"], millis);
+    say("backoff:", &["backoff"], cell);
+    say("mss:", &["mss_bytes"], cell);
+    say("unacked:", &["in_flight_bytes"], cell);
+    say("lost:", &["lost_bytes"], cell);
+    say("sacked:", &["sacked_bytes"], cell);
+    say("retrans:", &["retransmissions", "bytes_retransmitted"], cell);
+    say("timeouts:", &["timeouts"], cell);
+    say("bytes_sent:", &["bytes_sent"], cell);
+    say("bytes_acked:", &["bytes_acked"], cell);
+    say("bytes_received:", &["bytes_received"], cell);
+    say("snd_wnd:", &["send_window_bytes"], cell);
+    say("rcv_wnd:", &["receive_window_bytes"], cell);
+    say("wscale:", &["send_window_scale", "receive_window_scale"], cell);
     let has_column = |key: &str| COLUMNS.iter().any(|(_, column)| *column == key);
-    fields
-        .iter()
-        .filter(|(key, value)| !has_column(key) && !value.is_null())
-        .map(|(key, value)| format!("{key}:{}", cell(value)))
-        .collect::<Vec<_>>()
-        .join(" ")
+    let others = fields.iter().filter(|(key, value)| {
+        !has_column(key) && !said.contains(&key.as_str()) && !value.is_null() && !value.is_array()
+    });
+    parts.extend(others.map(|(key, value)| format!("{key}:{}", cell(value))));
+    if let Some(Value::Array(timers)) = fields.get("timers")
+        && !timers.is_empty()
+    {
+        let names: Vec<String> = timers.iter().filter_map(|timer| timer.get("name")).map(cell).collect();
+        parts.push(format!("timers:{}", names.join(",")));
+    }
+    parts.join(" ")
+}
+
+/// Microseconds as milliseconds.
+fn millis(value: &Value) -> String {
+    value.as_f64().map_or_else(|| cell(value), |micros| format!("{}ms", micros / 1000.0))
 }
 
 #[cfg(test)]
@@ -124,14 +163,15 @@ mod tests {
         let answer = json!([
             {"protocol": "tcp", "state": "LISTEN", "receive_queue": 0, "send_queue": 1024, "local": "0.0.0.0:80", "remote": null},
             {"protocol": "tcp", "state": "ESTAB", "receive_queue": 0, "send_queue": 7, "local": "192.0.2.2:80",
-             "remote": "192.0.2.1:40000", "cwnd": 10, "rtt": "1.2ms"},
+             "remote": "192.0.2.1:40000", "timers": [{"name": "retransmit", "due_us": 7}], "rto_us": 200_000,
+             "congestion": "newreno", "srtt_us": 1250, "rttvar_us": 500, "cwnd_bytes": 14480, "ssthresh_bytes": null, "news": 1},
         ]);
         let text = sockets(&answer, true);
         let lines: Vec<&str> = text.lines().collect();
         assert_eq!(lines[0], "PROTO  STATE   RECV-Q  SEND-Q  LOCAL         PEER");
         assert_eq!(lines[1], "tcp    LISTEN       0    1024  0.0.0.0:80    -");
         assert_eq!(lines[2], "tcp    ESTAB        0       7  192.0.2.2:80  192.0.2.1:40000");
-        assert_eq!(lines[3].trim(), "cwnd:10 rtt:1.2ms");
+        assert_eq!(lines[3].trim(), "newreno cwnd:14480 rtt:1.25ms/0.5ms rto:200ms news:1 timers:retransmit");
         assert_eq!(sockets(&answer, false).lines().count(), 3);
     }
 }

@@ -13,6 +13,7 @@
 //! Every step is bounded, so that neither a flood nor a long answer keeps the others from their turn. What the loop
 //! drives is a [`Guest`]: it owns no descriptor and reads no clock.
 
+use crate::base::limits;
 use crate::base::time::{Duration, Instant};
 use crate::daemon::clock::Clock;
 use crate::daemon::config::Config;
@@ -31,6 +32,9 @@ use std::sync::Arc;
 const RECEIVE_BATCH: usize = 256;
 /// Frames, super-segments among them, written in one turn.
 const TRANSMIT_BATCH: usize = 512;
+
+/// Batches of resets that the last moment of the loop is given: for as many connections as there may be.
+const FAREWELL_BATCHES: usize = limits::TCP_CONNECTIONS / TRANSMIT_BATCH;
 
 const SIGNALS: Token = Token(0);
 const WAKER: Token = Token(1);
@@ -56,6 +60,8 @@ pub trait Guest {
     fn stop(&mut self);
     /// True once everything has ended that [`Guest::stop`] asked to.
     fn is_stopped(&self) -> bool;
+    /// Resets what has not ended.
+    fn abort(&mut self, now: Instant);
 }
 
 /// The loop with everything it waits for.
@@ -130,9 +136,9 @@ impl EventLoop {
                     guest.run(now);
                     stop_by = Some(now + grace);
                 }
-                Some(_) if told.stops > 0 => return Ok(()),
-                Some(at) if at <= now => {
-                    log::info!("stopped: some connections had not ended");
+                Some(at) if told.stops > 0 || at <= now => {
+                    log::info!("stopped: connections that had not ended are reset");
+                    self.abort(guest, now);
                     return Ok(());
                 }
                 _ => {}
@@ -140,6 +146,18 @@ impl EventLoop {
             if stop_by.is_some() && guest.is_stopped() && !self.has_more_to_send {
                 return Ok(());
             }
+        }
+    }
+
+    /// Sends the resets, as far as the devices take them.
+    fn abort(&mut self, guest: &mut impl Guest, now: Instant) {
+        guest.abort(now);
+        self.has_more_to_send = true;
+        for _ in 0..FAREWELL_BATCHES {
+            if !self.has_more_to_send {
+                break;
+            }
+            self.transmit(guest, now);
         }
     }
 

@@ -119,4 +119,8 @@ impl Guest for DaemonGuest {
     fn is_stopped(&self) -> bool {
         self.host.net().with_stack(|stack| !stack.has_connections())
     }
+
+    fn abort(&mut self, now: Instant) {
+        self.host.net().with_stack(|stack| stack.abort_connections(now));
+    }
 }

@@ -272,6 +272,11 @@ impl Stack {
         self.tcp.connections() + self.tcp.embryos() > 0
     }
 
+    /// Resets every TCP connection: the host goes, and its peers need not wait for it.
+    pub fn abort_connections(&mut self, now: Instant) {
+        self.with_tcp(now, |tcp, cx| tcp.abort_all(cx));
+    }
+
     /// True if `address` is one of ours and may be used.
     pub fn has_address(&self, address: std::net::IpAddr) -> bool {
         self.internet.is_local(address)

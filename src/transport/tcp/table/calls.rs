@@ -237,6 +237,17 @@ impl Tcp {
         self.let_go(id, cx, Connection::abort);
     }
 
+    /// ABORT for every connection, also those that were closed and are still ending: the host goes.
+    pub fn abort_all(&mut self, cx: &mut Context<'_>) {
+        let ids: Vec<ConnectionId> = self.connections.keys().collect();
+        for id in ids {
+            if let Some(slot) = self.connections.get_mut(id) {
+                slot.is_let_go = false;
+            }
+            self.abort(id, cx);
+        }
+    }
+
     fn let_go(&mut self, id: ConnectionId, cx: &mut Context<'_>, how: impl FnOnce(&mut Connection, &mut Context<'_>)) {
         let Some(slot) = self.connections.get_mut(id).filter(|slot| !slot.is_let_go) else { return };
         slot.is_let_go = true;
