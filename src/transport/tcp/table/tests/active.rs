@@ -67,6 +67,18 @@ fn ports_with_a_listener_are_not_taken() {
 }
 
 #[test]
+fn a_port_can_be_listened_on_while_an_open_from_it_is_under_way() {
+    // RFC 9293 MUST-42, MUST-41.
+    let mut host = Host::new(SERVER, 2);
+    let opening = connect(&mut host, Some(WWW), (CLIENT, 6000).into()).unwrap();
+    host.reply();
+    let listener = host.listen(10);
+    assert_eq!(host.tcp.state(opening), Ok(State::SynSent));
+    host.accepted(listener, PEER, Seq(1));
+    assert_eq!(host.tcp.state(opening), Ok(State::SynSent));
+}
+
+#[test]
 fn a_refused_open_is_told_and_freed_once_let_go() {
     let mut client = Host::new(CLIENT, 2);
     let mut server = Host::server();
