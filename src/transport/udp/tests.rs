@@ -243,11 +243,13 @@ fn port_zero_gets_a_free_dynamic_port() {
 fn a_closed_socket_is_an_error_everywhere_and_hears_nothing() {
     let mut world = World::new();
     let id = world.connected();
-    world.send(id, b"lost with the socket").unwrap();
+    world.send(id, b"farewell").unwrap();
     world.udp.close(id);
     assert_eq!(world.udp.recv_from(id), Err(Error::Closed));
     assert_eq!(world.send(id, b"x"), Err(Error::Closed));
     assert_eq!(world.udp.local_addr(id), Err(Error::Closed));
+    // What was sent before still leaves.
+    assert_eq!(world.transmit().unwrap().body[0], "farewell");
     assert!(world.transmit().is_none());
     let newer = world.bind((OURS, 1000));
     assert_ne!(newer, id);
