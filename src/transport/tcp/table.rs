@@ -291,11 +291,24 @@ impl Tcp {
         !self.events.is_empty()
     }
 
-    /// Checks what must hold between any two calls, of every connection; for tests and simulations.
+    /// Checks what must hold between any two calls, of the table and of every connection; for tests and
+    /// simulations.
     ///
     /// # Errors
-    /// The connection and what does not hold for it.
+    /// What does not hold, and for which connection.
     pub fn check_invariants(&self) -> Result<(), String> {
+        let open = self.connections.values().filter(|slot| !slot.connection.is_finished()).count();
+        let (kept, owned) = (open + self.embryos.len() + self.time_waits.len(), self.owners.len());
+        if kept != owned {
+            return Err(format!("{kept} connections of all kinds own {owned} pairs of sockets"));
+        }
+        for (id, listener) in &self.listeners {
+            let embryos = self.embryos.values().filter(|embryo| embryo.listener == id).count();
+            let is_waiting = |id: &ConnectionId| self.connections.get(*id).is_some_and(|slot| slot.listener.is_some());
+            if embryos != listener.embryos || !listener.waiting.iter().all(is_waiting) {
+                return Err(format!("the listener on {} has lost count", listener.local));
+            }
+        }
         for slot in self.connections.values() {
             let (local, remote) = (slot.connection.local(), slot.connection.remote());
             slot.connection.check_invariants().map_err(|broken| format!("{local} - {remote}: {broken}"))?;
@@ -334,6 +347,9 @@ impl Tcp {
             self.events.push_back(EventSource::Connection(id));
         }
         if slot.connection.is_finished() {
+            // CLOSED is no connection: the next segment between these sockets finds the listener, or nobody.
+            let pair = (slot.connection.local(), slot.connection.remote());
+            release(&mut self.owners, pair, Owner::Connection(id));
             // An application that has not accepted it need not learn of it.
             if slot.is_let_go || slot.listener.is_some() {
                 self.remove_connection(id);
@@ -371,7 +387,7 @@ impl Tcp {
 
     fn remove_connection(&mut self, id: ConnectionId) {
         let Some(slot) = self.connections.remove(id) else { return };
-        self.owners.remove(&(slot.connection.local(), slot.connection.remote()));
+        release(&mut self.owners, (slot.connection.local(), slot.connection.remote()), Owner::Connection(id));
         if let Some(listener) = slot.listener.and_then(|listener| self.listeners.get_mut(listener)) {
             listener.waiting.retain(|waiting| *waiting != id);
         }
@@ -380,6 +396,13 @@ impl Tcp {
     /// True if there is no room for one more connection.
     fn is_table_full(&self) -> bool {
         self.connections.len() + self.embryos.len() >= limits::TCP_CONNECTIONS
+    }
+}
+
+/// Takes a pair of sockets from its owner, unless another has it by now.
+fn release(owners: &mut KeyedMap<Pair, Owner>, pair: Pair, owner: Owner) {
+    if owners.get(&pair) == Some(&owner) {
+        owners.remove(&pair);
     }
 }
 

@@ -272,6 +272,24 @@ fn a_connection_reset_before_it_is_accepted_is_never_seen() {
 }
 
 #[test]
+fn a_closed_connection_that_is_still_held_does_not_stand_in_the_way() {
+    // RFC 9293 §3.3.2: CLOSED "represents the state when there is no TCB".
+    let mut host = Host::server();
+    let listener = host.listen(10);
+    let (held, iss) = host.accepted(listener, PEER, IRS);
+    host.receive(&from(PEER, R).seq(IRS + 1).packet());
+    assert_eq!((host.tcp.state(held), host.tcp.error(held)), (Ok(State::Closed), Ok(Some(Error::Reset))));
+    host.receive(&from(PEER, A).seq(IRS + 1).ack(iss + 1).packet());
+    assert_eq!(host.reply().flags, R);
+    let (newer, _) = host.accepted(listener, PEER, IRS + 100);
+    host.call(|tcp, cx| tcp.close(held, cx));
+    assert_eq!((host.tcp.connections(), host.tcp.state(newer)), (1, Ok(State::Established)));
+    host.receive(&from(PEER, A).seq(IRS + 101).ack(iss).data(b"x").packet());
+    assert_eq!(host.tcp.check_invariants(), Ok(()));
+    assert!(host.tcp.owners.contains_key(&(WWW, PEER)));
+}
+
+#[test]
 fn a_stale_name_is_an_error_also_when_its_place_is_used_again() {
     let mut host = Host::server();
     let listener = host.listen(10);
