@@ -230,6 +230,22 @@ impl TcpStream {
         Ok(())
     }
 
+    /// As [`TcpStream::read_bytes`], for a task that polls by itself.
+    ///
+    /// # Errors
+    /// As [`TcpStream::read_bytes`].
+    pub fn poll_read_bytes(&mut self, cx: &mut Context<'_>, max: usize) -> Poll<io::Result<Bytes>> {
+        self.socket.poll_read(cx, max)
+    }
+
+    /// Takes what there is room for off the front of `data`, without copying it, and says how much.
+    ///
+    /// # Errors
+    /// As [`TcpStream::write_bytes`].
+    pub fn poll_write_bytes(&mut self, cx: &mut Context<'_>, data: &mut Bytes) -> Poll<io::Result<usize>> {
+        self.socket.poll_write(cx, data)
+    }
+
     /// Says that nothing more will be written; reading goes on (half-close, RFC 9293 §3.6).
     pub fn shutdown_write(&mut self) {
         self.socket.shutdown_write();

@@ -138,6 +138,11 @@ impl UdpSocket {
     pub fn local_addr(&self) -> SocketAddr {
         self.local
     }
+
+    /// The stack it belongs to.
+    pub fn net(&self) -> &Net {
+        &self.net
+    }
 }
 
 impl Drop for UdpSocket {
