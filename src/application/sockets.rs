@@ -1,13 +1,15 @@
-//! The services' view of the stack's sockets: what each asks of a stream, a listener or a datagram socket,
-//! answered by floor 5.
+//! The services on the stack's own sockets: what [`server`](super::server) and [`small`](super::small) want
+//! of a listener, a connection and a datagram socket, said of those of floor 5.
 
-use crate::application::server::{Accept, Connection};
-use crate::application::small::{ByteStream, Datagrams};
+use super::server::{Accept, Connection};
+use super::small::Datagrams;
 use crate::session::tcp::{TcpListener, TcpStream};
 use crate::session::udp::UdpSocket;
+use crate::transport::udp::Received;
 use bytes::Bytes;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::task::{Context, Poll};
 
 impl Accept for TcpListener {
     type Stream = TcpStream;
@@ -22,31 +24,37 @@ impl Connection for TcpStream {
         self.peer_addr()
     }
 
-    fn abort(&mut self) {
-        TcpStream::abort(self);
-    }
-}
-
-impl ByteStream for TcpStream {
-    async fn read_bytes(&mut self, most: usize) -> io::Result<Bytes> {
-        TcpStream::read_bytes(self, most).await
+    fn poll_read_bytes(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Bytes>> {
+        TcpStream::poll_read_bytes(self, cx, most)
     }
 
-    async fn write_bytes(&mut self, octets: Bytes) -> io::Result<()> {
-        TcpStream::write_bytes(self, octets).await
+    fn poll_write_bytes(&mut self, cx: &mut Context<'_>, octets: &mut Bytes) -> Poll<io::Result<usize>> {
+        TcpStream::poll_write_bytes(self, cx, octets)
     }
 
     fn shutdown_write(&mut self) {
         TcpStream::shutdown_write(self);
     }
+
+    fn abort(&mut self) {
+        TcpStream::abort(self);
+    }
 }
 
 impl Datagrams for UdpSocket {
-    async fn recv_from(&self) -> io::Result<(Bytes, SocketAddr)> {
-        UdpSocket::recv_from(self).await
+    async fn receive(&self) -> io::Result<Received> {
+        UdpSocket::receive(self).await
     }
 
-    fn send_to(&self, payload: Bytes, to: SocketAddr) -> io::Result<()> {
-        UdpSocket::send_to(self, payload, to)
+    fn reply(&self, answer: Bytes, to: &Received) -> io::Result<()> {
+        UdpSocket::reply(self, answer, to)
+    }
+
+    fn is_own(&self, address: IpAddr) -> bool {
+        self.net().with_stack(|stack| stack.has_address(address))
     }
 }
+
+#[cfg(test)]
+#[path = "sockets_tests.rs"]
+mod tests;

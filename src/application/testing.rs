@@ -19,6 +19,8 @@ struct Lane {
     room: usize,
     finished: bool,
     broken: bool,
+    /// Octets that came in buffers which somebody else holds as well, so without a copy.
+    shared: usize,
     reader: Option<Waker>,
     writer: Option<Waker>,
 }
@@ -70,6 +72,11 @@ impl Pipe {
         lane.wake();
     }
 
+    /// Octets that the other end sent without a copy.
+    pub(crate) fn shared(&self) -> usize {
+        self.incoming.borrow().shared
+    }
+
     /// True if the other end sends no more.
     pub(crate) fn is_finished(&self) -> bool {
         self.incoming.borrow().finished
@@ -112,24 +119,22 @@ impl crate::application::server::Connection for Pipe {
     fn peer(&self) -> std::net::SocketAddr {
         ([192, 0, 2, 7], 40_000).into()
     }
-    fn abort(&mut self) {
-        self.outgoing.borrow_mut().octets.clear();
+    fn poll_read_bytes(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<bytes::Bytes>> {
+        self.poll_take(cx, most).map_ok(Into::into)
     }
-}
-
-impl crate::application::small::ByteStream for Pipe {
-    async fn read_bytes(&mut self, most: usize) -> io::Result<bytes::Bytes> {
-        poll_fn(|cx| self.poll_take(cx, most)).await.map(Into::into)
-    }
-    async fn write_bytes(&mut self, mut octets: bytes::Bytes) -> io::Result<()> {
-        while !octets.is_empty() {
-            let n = poll_fn(|cx| self.poll_put(cx, &octets)).await?;
-            bytes::Buf::advance(&mut octets, n);
-        }
-        Ok(())
+    fn poll_write_bytes(&mut self, cx: &mut Context<'_>, octets: &mut bytes::Bytes) -> Poll<io::Result<usize>> {
+        let is_shared = !octets.is_unique();
+        self.poll_put(cx, octets).map_ok(|n| {
+            self.outgoing.borrow_mut().shared += if is_shared { n } else { 0 };
+            bytes::Buf::advance(octets, n);
+            n
+        })
     }
     fn shutdown_write(&mut self) {
         self.finish();
+    }
+    fn abort(&mut self) {
+        self.outgoing.borrow_mut().octets.clear();
     }
 }
 

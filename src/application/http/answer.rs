@@ -78,6 +78,7 @@ impl hyper::body::Body for Body {
         };
         if let (Some(ticket), Ok(octets)) = (&mut self.ticket, &octets) {
             ticket.octets += octets.len() as u64;
+            ticket.progress.pieces.give(octets.clone());
         }
         Poll::Ready(Some(octets.map(Frame::data)))
     }

@@ -22,6 +22,7 @@ mod answer;
 pub mod connection;
 mod files;
 mod guard;
+mod pieces;
 mod progress;
 mod range;
 mod sink;

@@ -11,8 +11,11 @@
 //! The stream tells of octets, the request's and the answer's bodies of their ends; one deadline comes out.
 
 use super::Config;
+use super::pieces::Pieces;
+use crate::application::server::Connection;
 use crate::base::time::{Duration, Instant};
 use crate::session::clock::Clock;
+use bytes::Bytes;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use std::cell::Cell;
 use std::io::{self, IoSlice};
@@ -51,6 +54,8 @@ pub(super) struct Progress {
     read_at: Cell<Instant>,
     body_octets: Cell<u64>,
     blocked_since: Cell<Option<Instant>>,
+    /// The buffers of answers that are on their way through hyper.
+    pub(super) pieces: Pieces,
 }
 
 impl Progress {
@@ -63,6 +68,7 @@ impl Progress {
             read_at: Cell::new(now),
             body_octets: Cell::new(0),
             blocked_since: Cell::new(None),
+            pieces: Pieces::default(),
         }
     }
 
@@ -146,10 +152,9 @@ impl<S: Read + Unpin> Read for Watched<S> {
     }
 }
 
-impl<S: Write + Unpin> Write for Watched<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write(cx, from);
-        self.note(result)
+impl<S: Write + Connection + Unpin> Write for Watched<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(from)])
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -161,7 +166,7 @@ impl<S: Write + Unpin> Write for Watched<S> {
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
     fn poll_write_vectored(
@@ -169,7 +174,22 @@ impl<S: Write + Unpin> Write for Watched<S> {
         cx: &mut Context<'_>,
         from: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = Pin::new(&mut self.stream).poll_write_vectored(cx, from);
-        self.note(result)
+        let mut written = 0;
+        for slice in from.iter().filter(|slice| !slice.is_empty()) {
+            let pieces = &self.progress.pieces;
+            let mut octets = pieces.behind(slice).unwrap_or_else(|| Bytes::copy_from_slice(slice));
+            let result = self.stream.poll_write_bytes(cx, &mut octets);
+            match self.note(result) {
+                Poll::Ready(Ok(n)) => written += n,
+                // What was written before is said first; the rest shows again in the next call.
+                _ if written > 0 => break,
+                other => return other,
+            }
+            if !octets.is_empty() {
+                break;
+            }
+            self.progress.pieces.done(slice);
+        }
+        Poll::Ready(Ok(written))
     }
 }

@@ -239,6 +239,7 @@ fn a_large_file_goes_out_in_pieces_as_the_client_takes_it() {
     assert!(first.len() <= 1 << 16, "the pipe bounds what is under way");
     let answer = first + &house.say(&pipe, "");
     assert!(body(&answer) == content, "{}", answer.len());
+    assert_eq!(pipe.shared(), content.len(), "the body goes through hyper without a copy");
 }
 
 #[test]

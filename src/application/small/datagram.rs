@@ -3,12 +3,13 @@
 //! Two such services that answer each other never stop, and a question with a false source makes an
 //! answer to someone who asked nothing. So sources that can't be one person asking are not answered:
 //! broadcast, multicast and no address, port 0, and the ports where the other end may be a service that
-//! answers everything. And what may be longer than its question is limited in rate.
+//! answers everything; and neither is a question to all hosts, to which all would answer. And what may be longer than its question is limited in rate.
 
 use super::{Small, daytime, pattern};
 use crate::application::server::Shutdown;
 use crate::base::bucket::Bucket;
 use crate::session::clock::Clock;
+use crate::transport::udp::Received;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use std::future::Future;
@@ -27,10 +28,12 @@ const SHORTEST: usize = 74;
 
 /// A socket for datagrams.
 pub trait Datagrams {
-    /// The next datagram and where it came from.
-    fn recv_from(&self) -> impl Future<Output = io::Result<(Bytes, SocketAddr)>>;
-    /// Sends a datagram.
-    fn send_to(&self, payload: Bytes, to: SocketAddr) -> io::Result<()>;
+    /// The next datagram and everything known about it.
+    fn receive(&self) -> impl Future<Output = io::Result<Received>>;
+    /// Sends an answer, from the address that the question was sent to.
+    fn reply(&self, answer: Bytes, to: &Received) -> io::Result<()>;
+    /// True for an address of this host's own, false for one that it shares: a group or a broadcast.
+    fn is_own(&self, address: IpAddr) -> bool;
 }
 
 /// Answers datagrams until asked to stop. Errors are about single datagrams, and go to the log.
@@ -38,13 +41,18 @@ pub async fn serve_datagrams<S: Datagrams>(service: Small, socket: &S, clock: &d
     let mut bucket = Bucket::new(ANSWERS_PER_SECOND, ANSWERS_PER_SECOND / 10);
     let mut stop = pin!(shutdown.requested());
     loop {
-        let received = match select(stop.as_mut(), pin!(socket.recv_from())).await {
+        let received = match select(stop.as_mut(), pin!(socket.receive())).await {
             Either::Left(_) => return,
             Either::Right((received, _)) => received,
         };
-        let sent = received.and_then(|(question, from)| match answer(service, question, from, clock, &mut bucket) {
-            Some(answer) => socket.send_to(answer, from),
-            None => Ok(()),
+        let sent = received.and_then(|question| {
+            if !socket.is_own(question.destination.ip()) || !may_be_answered(question.source) {
+                return Ok(());
+            }
+            match answer(service, &question.data, clock, &mut bucket) {
+                Some(answer) => socket.reply(answer, &question),
+                None => Ok(()),
+            }
         });
         if let Err(error) = sent {
             log::debug!(target: "tapstack::small", "{service}: {error}");
@@ -53,12 +61,9 @@ pub async fn serve_datagrams<S: Datagrams>(service: Small, socket: &S, clock: &d
 }
 
 /// The answer to a datagram, if it gets one.
-fn answer(service: Small, question: Bytes, from: SocketAddr, clock: &dyn Clock, bucket: &mut Bucket) -> Option<Bytes> {
-    if !may_be_answered(from) {
-        return None;
-    }
+fn answer(service: Small, question: &Bytes, clock: &dyn Clock, bucket: &mut Bucket) -> Option<Bytes> {
     match service {
-        Small::Echo => Some(question),
+        Small::Echo => Some(question.clone()),
         Small::Discard => None,
         Small::Daytime => bucket.take(clock.now()).then(|| daytime(clock)),
         // DEVIATION(RFC 864): the length is that of the question within bounds, not random, so that the
@@ -79,6 +84,7 @@ fn may_be_answered(from: SocketAddr) -> bool {
 mod tests {
     use super::*;
     use crate::application::testing::Bench;
+    use crate::datalink::InterfaceId;
     use std::cell::RefCell;
     use std::collections::VecDeque;
     use std::future::poll_fn;
@@ -87,13 +93,13 @@ mod tests {
 
     #[derive(Default)]
     struct Desk {
-        inbox: RefCell<VecDeque<io::Result<(Bytes, SocketAddr)>>>,
-        outbox: RefCell<Vec<(Bytes, SocketAddr)>>,
+        inbox: RefCell<VecDeque<io::Result<Received>>>,
+        outbox: RefCell<Vec<Bytes>>,
         waiting: RefCell<Option<Waker>>,
     }
 
     impl Datagrams for Rc<Desk> {
-        async fn recv_from(&self) -> io::Result<(Bytes, SocketAddr)> {
+        async fn receive(&self) -> io::Result<Received> {
             poll_fn(|cx| match self.inbox.borrow_mut().pop_front() {
                 Some(received) => Poll::Ready(received),
                 None => {
@@ -103,21 +109,39 @@ mod tests {
             })
             .await
         }
-        fn send_to(&self, payload: Bytes, to: SocketAddr) -> io::Result<()> {
-            self.outbox.borrow_mut().push((payload, to));
+        fn reply(&self, answer: Bytes, _: &Received) -> io::Result<()> {
+            self.outbox.borrow_mut().push(answer);
             Ok(())
+        }
+        fn is_own(&self, address: IpAddr) -> bool {
+            address == OURS
         }
     }
 
     /// What a service sends back for these questions, and whether it ends when asked to.
     fn ask(service: Small, questions: impl IntoIterator<Item = (&'static str, &'static str)>) -> Vec<Bytes> {
+        ask_at(OURS, service, questions)
+    }
+
+    fn ask_at(
+        destination: IpAddr,
+        service: Small,
+        questions: impl IntoIterator<Item = (&'static str, &'static str)>,
+    ) -> Vec<Bytes> {
         let mut bench = Bench::default();
         let desk = Rc::new(Desk::default());
         let (clock, socket, shutdown) = (bench.clock(), desk.clone(), Shutdown::new());
         let stop = shutdown.clone();
         let done = bench.spawn(async move { serve_datagrams(service, &socket, &*clock, &stop).await });
         for (question, from) in questions {
-            desk.inbox.borrow_mut().push_back(Ok((Bytes::from(question), from.parse().unwrap())));
+            desk.inbox.borrow_mut().push_back(Ok(Received {
+                data: Bytes::from(question),
+                source: from.parse().unwrap(),
+                destination: SocketAddr::new(destination, service.port()),
+                interface: InterfaceId(0),
+                hop_limit: 64,
+                traffic_class: 0,
+            }));
         }
         desk.inbox.borrow_mut().push_back(Err(io::ErrorKind::ConnectionRefused.into()));
         desk.waiting.take().into_iter().for_each(Waker::wake);
@@ -126,9 +150,10 @@ mod tests {
         shutdown.ask();
         bench.run();
         assert!(done.borrow().is_some());
-        desk.outbox.take().into_iter().map(|(answer, _)| answer).collect()
+        desk.outbox.take()
     }
 
+    const OURS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
     const SOMEONE: &str = "192.0.2.7:40000";
 
     #[test]
@@ -161,6 +186,13 @@ mod tests {
             for service in Small::ALL {
                 assert!(ask(service, [("x", from)]).is_empty(), "{service} {from}");
             }
+        }
+    }
+
+    #[test]
+    fn a_question_to_all_hosts_is_not_answered() {
+        for address in ["192.0.2.255", "255.255.255.255", "224.0.0.1"] {
+            assert!(ask_at(address.parse().unwrap(), Small::Echo, [("x", SOMEONE)]).is_empty(), "{address}");
         }
     }
 

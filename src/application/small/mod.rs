@@ -9,9 +9,9 @@ pub mod datagram;
 pub mod stream;
 
 pub use datagram::{Datagrams, serve_datagrams};
-pub use stream::{ByteStream, converse};
+pub use stream::converse;
 
-use crate::application::server::{self, Accept, Bounds, Shutdown};
+use crate::application::server::{self, Accept, Bounds, Connection, Shutdown};
 use crate::base::time::Duration;
 use crate::session::clock::Clock;
 use bytes::Bytes;
@@ -66,7 +66,7 @@ impl fmt::Display for Small {
 pub async fn serve<L>(service: Small, listener: L, clock: Rc<dyn Clock>, bounds: Bounds, shutdown: Shutdown)
 where
     L: Accept,
-    L::Stream: ByteStream,
+    L::Stream: Connection,
 {
     let converse = |stream| converse(service, stream, &*clock);
     server::serve(&service.to_string(), &listener, &*clock, bounds, &shutdown, converse).await;

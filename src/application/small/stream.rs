@@ -6,9 +6,9 @@ use crate::application::server::Connection;
 use crate::base::time::Duration;
 use crate::session::clock::{Clock, within};
 use bytes::Bytes;
-use futures_util::FutureExt;
-use std::future::Future;
+use std::future::poll_fn;
 use std::io;
+use std::task::Poll;
 
 /// Octets asked from the stream at a time.
 const PIECE: usize = 256 << 10;
@@ -17,24 +17,13 @@ pub(super) const IDLE: Duration = Duration::from_secs(600);
 /// How often the chargen pattern stands in the buffer that is sent: about 64 KiB.
 const ROUNDS: usize = 9;
 
-/// A stream that gives and takes reference-counted buffers. The futures may be dropped at any time: what
-/// was not given or taken yet stays where it was.
-pub trait ByteStream: Connection {
-    /// What came, up to `most` octets; empty when the peer closed its side.
-    fn read_bytes(&mut self, most: usize) -> impl Future<Output = io::Result<Bytes>>;
-    /// Queues octets to be sent; completes when all are queued.
-    fn write_bytes(&mut self, octets: Bytes) -> impl Future<Output = io::Result<()>>;
-    /// Closes our side after what is queued.
-    fn shutdown_write(&mut self);
-}
-
 /// Holds a conversation until the client ends it, or stands still too long.
-pub async fn converse<S: ByteStream>(service: Small, mut stream: S, clock: &dyn Clock) -> io::Result<()> {
+pub async fn converse<S: Connection>(service: Small, mut stream: S, clock: &dyn Clock) -> io::Result<()> {
     let end = match service {
         Small::Echo => echo(&mut stream, clock).await,
         Small::Discard => discard(&mut stream, clock).await,
         Small::Chargen => chargen(&mut stream, clock).await,
-        Small::Daytime => stream.write_bytes(daytime(clock)).await,
+        Small::Daytime => write(&mut stream, daytime(clock), clock).await,
     };
     match end {
         Ok(()) => {
@@ -49,37 +38,52 @@ pub async fn converse<S: ByteStream>(service: Small, mut stream: S, clock: &dyn 
     }
 }
 
-async fn echo<S: ByteStream>(stream: &mut S, clock: &dyn Clock) -> io::Result<()> {
+async fn echo<S: Connection>(stream: &mut S, clock: &dyn Clock) -> io::Result<()> {
     loop {
-        let octets = in_time(clock, stream.read_bytes(PIECE)).await?;
+        let octets = read(stream, clock).await?;
         if octets.is_empty() {
             return Ok(());
         }
-        in_time(clock, stream.write_bytes(octets)).await?;
+        write(stream, octets, clock).await?;
     }
 }
 
-async fn discard<S: ByteStream>(stream: &mut S, clock: &dyn Clock) -> io::Result<()> {
-    while !in_time(clock, stream.read_bytes(PIECE)).await?.is_empty() {}
+async fn discard<S: Connection>(stream: &mut S, clock: &dyn Clock) -> io::Result<()> {
+    while !read(stream, clock).await?.is_empty() {}
     Ok(())
 }
 
 /// Sends until the client has had enough, which ends in an error of the stream. What the client sends is
 /// thrown away between pieces (RFC 864).
-async fn chargen<S: ByteStream>(stream: &mut S, clock: &dyn Clock) -> io::Result<()> {
+async fn chargen<S: Connection>(stream: &mut S, clock: &dyn Clock) -> io::Result<()> {
     let octets = Bytes::from(pattern().repeat(ROUNDS));
     loop {
-        while let Some(Ok(read)) = stream.read_bytes(PIECE).now_or_never() {
-            if read.is_empty() {
-                break;
+        poll_fn(|cx| {
+            while let Poll::Ready(Ok(read)) = stream.poll_read_bytes(cx, PIECE) {
+                if read.is_empty() {
+                    break;
+                }
             }
-        }
-        in_time(clock, stream.write_bytes(octets.clone())).await?;
+            Poll::Ready(())
+        })
+        .await;
+        write(stream, octets.clone(), clock).await?;
     }
 }
 
-async fn in_time<T>(clock: &dyn Clock, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    within(clock, IDLE, step).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+/// What came next; empty at the end.
+async fn read<S: Connection>(stream: &mut S, clock: &dyn Clock) -> io::Result<Bytes> {
+    let read = poll_fn(|cx| stream.poll_read_bytes(cx, PIECE));
+    within(clock, IDLE, read).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Queues all of `octets`.
+async fn write<S: Connection>(stream: &mut S, mut octets: Bytes, clock: &dyn Clock) -> io::Result<()> {
+    while !octets.is_empty() {
+        let write = poll_fn(|cx| stream.poll_write_bytes(cx, &mut octets));
+        within(clock, IDLE, write).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
