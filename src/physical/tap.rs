@@ -1,7 +1,8 @@
 //! The TAP device: Ethernet frames between this process and the kernel, one `read` or `writev` each.
 //!
-//! Opened through `tun-tap`. Received frames are slices of a slab that many of them share, so that a frame
-//! costs neither an allocation nor a copy; frames to send are gathered from where they lie. A super-segment
+//! Opened through `tun-tap`. A received frame gets a buffer of its own length: as a slice of a larger one, a
+//! single payload that an application does not read would keep all of that from being freed, and the limits of
+//! the floors above would bound nothing. Frames to send are gathered from where they lie. A super-segment
 //! is cut here ([`crate::physical::segmentation`]); if the kernel takes only its beginning, the rest follows when
 //! the frame is offered again.
 //!
@@ -10,7 +11,7 @@
 
 use crate::physical::frame::{Device, Frame, OutFrame};
 use crate::physical::segmentation::{Segment, Segments};
-use bytes::BytesMut;
+use bytes::Bytes;
 use smallvec::SmallVec;
 use std::fmt;
 use std::fs::File;
@@ -21,8 +22,6 @@ use tun_tap::{Iface, Mode};
 /// The kernel's limit: 16 bytes with the terminating zero.
 pub const MAX_NAME_LEN: usize = 15;
 
-/// Bytes of the slab that received frames are slices of.
-const SLAB: usize = 256 << 10;
 /// Ethernet header, two VLAN tags, and a reserve.
 const LINK_HEADERS: usize = 14 + 4 + 4 + 10;
 /// Parts of one frame that go into one vectored write; a frame of more parts is joined first.
@@ -94,8 +93,8 @@ impl std::error::Error for TapError {}
 pub struct Tap {
     file: File,
     name: String,
-    slab: BytesMut,
-    frame_room: usize,
+    /// What the kernel writes a frame into.
+    room: Vec<u8>,
     /// How many segments of the frame that there was no room for are out already.
     segments_out: usize,
     joined: Vec<u8>,
@@ -115,8 +114,8 @@ impl Tap {
         #[expect(unsafe_code, reason = "tun-tap gives its descriptor only as a number, and writes only in one piece")]
         // SAFETY: `into_raw_fd` gives up the descriptor, so that the file is its only owner.
         let file = unsafe { File::from_raw_fd(iface.into_raw_fd()) };
-        let frame_room = usize::from(mtu) + LINK_HEADERS;
-        Ok(Tap { file, name, slab: BytesMut::new(), frame_room, segments_out: 0, joined: Vec::new() })
+        let room = vec![0; usize::from(mtu) + LINK_HEADERS];
+        Ok(Tap { file, name, room, segments_out: 0, joined: Vec::new() })
     }
 
     /// The name of the device.
@@ -148,13 +147,9 @@ fn write_segment(mut file: &File, segment: &Segment<'_>, joined: &mut Vec<u8>) -
 
 impl Device for Tap {
     fn receive(&mut self) -> io::Result<Option<Frame>> {
-        if self.slab.len() < self.frame_room {
-            self.slab = BytesMut::zeroed(SLAB.max(self.frame_room));
-        }
         loop {
-            let room = self.slab.get_mut(..self.frame_room).unwrap_or_default();
-            return match (&self.file).read(room) {
-                Ok(len) => Ok(Some(Frame::plain(self.slab.split_to(len)))),
+            return match (&self.file).read(&mut self.room) {
+                Ok(len) => Ok(self.room.get(..len).map(|frame| Frame::plain(Bytes::copy_from_slice(frame)))),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 // A device that is down has nothing to say until it is up again.
                 Err(error) if error.kind() == ErrorKind::WouldBlock || is_down(&error) => Ok(None),
