@@ -8,6 +8,9 @@
 //! cargo run --example embedded
 //! ```
 
+#![expect(clippy::expect_used, reason = "an example ends where it cannot go on")]
+#![expect(clippy::disallowed_methods, reason = "the embedder holds the clock")]
+
 use bytes::Bytes;
 use std::io;
 use std::os::unix::net::UnixDatagram;

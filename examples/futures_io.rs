@@ -4,6 +4,9 @@
 //! cargo run --example futures_io
 //! ```
 
+#![expect(clippy::print_stderr, reason = "errors of a command-line program")]
+#![expect(clippy::expect_used, reason = "an example ends where it cannot go on")]
+
 use futures_util::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use std::cell::Cell;
 use std::io;

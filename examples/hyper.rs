@@ -5,6 +5,8 @@
 //! cargo run --example hyper
 //! ```
 
+#![expect(clippy::print_stderr, reason = "errors of a command-line program")]
+
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::service::service_fn;

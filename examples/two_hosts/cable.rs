@@ -1,5 +1,8 @@
 //! Two hosts on one perfect cable in this process, driven by the real clock: what the examples share.
 
+#![expect(clippy::expect_used, reason = "an example ends where it cannot go on")]
+#![expect(clippy::disallowed_methods, reason = "the program that drives a host holds the clock")]
+
 use bytes::Bytes;
 use std::time::{Duration, Instant as Clock};
 use tapstack::base::random::Random;
