@@ -55,8 +55,6 @@ reasons! {
     NeighbourUnreachable => "neighbour-unreachable",
     /// The queue of packets waiting for address resolution was full.
     NeighbourQueueFull => "neighbour-queue-full",
-    /// The neighbour table was full.
-    NeighbourTableFull => "neighbour-table-full",
     // Network
     /// The IP header is truncated or its lengths disagree with the frame.
     IpMalformed => "ip-malformed",
@@ -90,8 +88,6 @@ reasons! {
     FragmentMalformed => "fragment-malformed",
     /// The memory for reassembly is used up.
     FragmentMemory => "fragment-memory",
-    /// The datagram's other fragments did not arrive in time.
-    FragmentTimeout => "fragment-timeout",
     /// No transport speaks the protocol number.
     UnknownProtocol => "unknown-protocol",
     /// The ICMP message is malformed.
@@ -102,8 +98,6 @@ reasons! {
     IcmpUnknown => "icmp-unknown",
     /// The ICMP error quotes a packet that is not in flight (RFC 5927).
     IcmpNotInFlight => "icmp-not-in-flight",
-    /// The answer was suppressed by the rate limit.
-    RateLimited => "rate-limited",
     /// The IGMP message is malformed or came with a wrong checksum.
     IgmpMalformed => "igmp-malformed",
     // Transport
