@@ -39,8 +39,12 @@ enum What {
     Routes,
     /// What is counted
     Counters,
-    /// Dropped packets by reason
+    /// Received packets that were dropped, by reason
     Drops,
+    /// Packets that were dropped on their way out, by reason
+    Lost,
+    /// What became of the others: with the drops they add up to all frames received
+    Outcomes,
     /// Bounds, and how much of each is used
     Limits,
 }

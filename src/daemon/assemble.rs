@@ -25,8 +25,7 @@ pub fn stack_config(config: &Config, unix_origin: Duration) -> stack::Config {
                 mac: interface.effective_mac(),
                 addresses: interface.address.iter().map(|net| *net.as_ref()).collect(),
                 mtu: interface.effective_mtu(),
-                // A person who configures an address wants it at once; conflicts are looked for all the same.
-                probe: false,
+                probe: interface.probe,
             })
             .collect(),
         routes: config.routes.iter().filter_map(|route| route_config(route, config)).collect(),

@@ -102,6 +102,9 @@ pub struct Interface {
     /// Queues of the TAP.
     #[serde(default = "default_queues")]
     pub queues: Spanned<u32>,
+    /// Ask the link whether an address is free before it is used (RFC 5227), which takes some six seconds.
+    #[serde(default)]
+    pub probe: bool,
     /// The 802.1Q tag of this interface.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vlan: Option<Spanned<u32>>,
@@ -136,6 +139,7 @@ impl Interface {
             mtu: default_mtu(),
             offload: true,
             queues: default_queues(),
+            probe: false,
             vlan: None,
         }
     }

@@ -19,7 +19,7 @@ use crate::daemon::clock::Clock;
 use crate::daemon::config::Config;
 use crate::daemon::control::{ControlSocket, Request, Response};
 use crate::daemon::failure::Failure;
-use crate::daemon::port::{FileCapture, Port, create_capture};
+use crate::daemon::port::{FileCapture, Port, Sent, create_capture};
 use crate::daemon::signals::{self, Signals};
 use crate::physical::frame::{DeviceId, Frame, OutFrame};
 use crate::physical::host_side::HostSettings;
@@ -50,6 +50,8 @@ pub trait Guest {
     fn run(&mut self, now: Instant);
     /// The next frame to send.
     fn poll_transmit(&mut self, now: Instant) -> Option<(DeviceId, OutFrame)>;
+    /// The device refused a frame it was given.
+    fn on_device_error(&mut self);
     /// When to run again at the latest.
     fn deadline(&self) -> Option<Instant>;
     /// Answers what came over the control socket.
@@ -234,8 +236,9 @@ impl EventLoop {
                 self.has_more_to_send = false;
                 return;
             };
-            if let Some(port) = self.ports.get_mut(usize::from(device.0)) {
-                port.transmit(frame);
+            let port = self.ports.get_mut(usize::from(device.0));
+            if port.is_some_and(|port| port.transmit(frame) == Sent::Refused) {
+                guest.on_device_error();
             }
         }
         self.has_more_to_send = true;

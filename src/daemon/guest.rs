@@ -81,6 +81,10 @@ impl Guest for DaemonGuest {
         self.host.poll_transmit(now)
     }
 
+    fn on_device_error(&mut self) {
+        self.host.net().with_stack(Stack::on_device_error);
+    }
+
     fn deadline(&self) -> Option<Instant> {
         self.host.deadline()
     }

@@ -176,10 +176,14 @@ impl Port {
 
     /// A device that is down loses what it is given until it is up again, as a card without a cable does.
     fn refused(&mut self, error: &io::Error) -> Sent {
-        if !is_down(error) {
-            log::warn!("a frame can't be written: {}: {error}", self.name);
-        } else if !std::mem::replace(&mut self.is_down, true) {
-            log::warn!("{} is down: frames are lost until it is up: ip link set {} up", self.name, self.name);
+        // Said once, until a frame goes out again: the stack counts the others.
+        if !std::mem::replace(&mut self.is_down, true) {
+            let name = &self.name;
+            if is_down(error) {
+                log::warn!("{name} is down: frames are lost until it is up: ip link set {name} up");
+            } else {
+                log::warn!("frames can't be written: {name}: {error}");
+            }
         }
         Sent::Refused
     }

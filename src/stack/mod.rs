@@ -83,6 +83,7 @@ pub struct Stack {
     lost: Ledger,
     outbox: Outbox,
     loopback: VecDeque<Datagram>,
+    is_udp_next: bool,
     unix_origin_millis: u64,
 }
 
@@ -110,6 +111,7 @@ impl Stack {
             lost: Ledger::default(),
             outbox: Outbox::default(),
             loopback: VecDeque::new(),
+            is_udp_next: false,
             unix_origin_millis: config.unix_origin_millis,
         }
     }
@@ -161,15 +163,20 @@ impl Stack {
                 }
                 return Some((device, frame));
             }
-            let datagram = match self.with_udp(now, |udp, cx| udp.poll_transmit(cx)) {
-                Some(datagram) => datagram,
-                None => self.with_tcp(now, |tcp, cx| tcp.poll_transmit(cx))?,
-            };
+            let datagram = self.next_datagram(now)?;
             let about = (datagram.protocol, datagram.source, datagram.destination);
             log::trace!("down: protocol {} {} -> {}, {} bytes", about.0, about.1, about.2, datagram.payload_len());
             // What could not leave is counted; the transport's own timers deal with it.
             let _ = self.send(now, datagram);
         }
+    }
+
+    /// The next datagram of a transport. They take turns, so that neither keeps the other from the device.
+    fn next_datagram(&mut self, now: Instant) -> Option<Datagram> {
+        self.is_udp_next = !self.is_udp_next;
+        let udp = |stack: &mut Self| stack.with_udp(now, |udp, cx| udp.poll_transmit(cx));
+        let tcp = |stack: &mut Self| stack.with_tcp(now, |tcp, cx| tcp.poll_transmit(cx));
+        if self.is_udp_next { udp(self).or_else(|| tcp(self)) } else { tcp(self).or_else(|| udp(self)) }
     }
 
     /// The next thing that happened to a socket.
@@ -275,6 +282,11 @@ impl Stack {
     /// Resets every TCP connection: the host goes, and its peers need not wait for it.
     pub fn abort_connections(&mut self, now: Instant) {
         self.with_tcp(now, |tcp, cx| tcp.abort_all(cx));
+    }
+
+    /// A device refused a frame that it was given: counted among what was lost.
+    pub fn on_device_error(&mut self) {
+        self.dropped_on_the_way_out(DropReason::DeviceError);
     }
 
     /// True if `address` is one of ours and may be used.

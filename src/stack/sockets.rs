@@ -19,8 +19,9 @@ use std::net::{IpAddr, SocketAddr};
 impl Stack {
     /// Refuses an address that is not ours and a reserved port that nobody named (RFC 6335 §6).
     fn check_local(&self, protocol: Protocol, local: SocketAddr) -> io::Result<()> {
-        let ours = local.ip().is_unspecified() || self.internet.is_configured(local.ip());
-        if !ours && !(protocol == Protocol::Udp && is_group(local.ip())) {
+        let is_ours = local.ip().is_unspecified() || self.internet.is_configured(local.ip());
+        let is_joined = protocol == Protocol::Udp && is_group(local.ip());
+        if !is_ours && !is_joined {
             let message = format!("{} is not an address of this host", local.ip());
             return Err(io::Error::new(io::ErrorKind::AddrNotAvailable, message));
         }
