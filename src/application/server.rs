@@ -64,11 +64,12 @@ impl Default for Bounds {
 /// How long nothing is accepted after accepting failed: what failed is likely to fail again at once.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(100);
 
-/// Accepts connections and holds `converse` on each until `shutdown` is asked for and all have ended.
-/// `name` is for the log.
+/// Accepts connections and holds `converse` on each until `shutdown` is asked for and all have ended. The
+/// listener goes when it is asked for, so that who knocks then is refused rather than left waiting. `name` is
+/// for the log.
 pub async fn serve<L, F, C>(
     name: &str,
-    listener: &L,
+    listener: L,
     clock: &dyn Clock,
     bounds: Bounds,
     shutdown: &Shutdown,
@@ -115,6 +116,7 @@ pub async fn serve<L, F, C>(
             None => {}
         }
     }
+    drop(listener);
     let drained = within(clock, bounds.grace, async {
         while let Some(result) = conversations.next().await {
             log_end(name, result);
@@ -246,7 +248,7 @@ mod tests {
         let (clock, listener, stop, count) = (bench.clock(), door.clone(), shutdown.clone(), inside.clone());
         let done = bench.spawn(async move {
             let bounds = Bounds { connections, grace: Duration::from_secs(5) };
-            serve("echo", &listener, &*clock, bounds, &stop, |mut stream| {
+            serve("echo", listener, &*clock, bounds, &stop, |mut stream| {
                 let count = count.clone();
                 async move {
                     count.set(count.get() + 1);
@@ -301,8 +303,10 @@ mod tests {
         let ((ours, theirs), (_late, later)) = (pipe(64), pipe(64));
         house.door.knock(Ok(theirs));
         house.bench.run();
+        assert_eq!(Rc::strong_count(&house.door), 2, "the test's and the listener");
         house.shutdown.ask();
         house.bench.run();
+        assert_eq!(Rc::strong_count(&house.door), 1, "the listener is gone while a conversation goes on");
         house.door.knock(Ok(later));
         ours.put("x");
         house.bench.run();

@@ -100,7 +100,7 @@ where
 {
     let clock = Rc::clone(&site.clock);
     let converse = |stream| serve_connection(stream, Rc::clone(&site), &shutdown);
-    server::serve("http", &listener, &*clock, bounds, &shutdown, converse).await;
+    server::serve("http", listener, &*clock, bounds, &shutdown, converse).await;
 }
 
 #[cfg(test)]

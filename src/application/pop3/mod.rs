@@ -82,7 +82,7 @@ where
     L::Stream: AsyncRead + AsyncWrite + Connection + Unpin,
 {
     let converse = |stream| converse(&service, stream, &shutdown);
-    server::serve("pop3", &listener, &*service.clock, bounds, &shutdown, converse).await;
+    server::serve("pop3", listener, &*service.clock, bounds, &shutdown, converse).await;
 }
 
 #[cfg(test)]

@@ -69,7 +69,7 @@ where
     L::Stream: Connection,
 {
     let converse = |stream| converse(service, stream, &*clock);
-    server::serve(&service.to_string(), &listener, &*clock, bounds, &shutdown, converse).await;
+    server::serve(&service.to_string(), listener, &*clock, bounds, &shutdown, converse).await;
 }
 
 /// The chargen pattern once around: 95 lines of 72 characters, each beginning one character later.
