@@ -85,7 +85,8 @@ type Pair = (SocketAddr, SocketAddr);
 #[derive(Debug)]
 pub struct Tcp {
     owners: KeyedMap<Pair, Owner>,
-    connections: SlotMap<ConnectionId, Slot>,
+    /// Boxed, so that the table stays small when they are gone, and need not move them when it grows.
+    connections: SlotMap<ConnectionId, Box<Slot>>,
     embryos: SlotMap<EmbryoId, Embryo>,
     time_waits: TimeWaits,
     listeners: SlotMap<ListenerId, Listener>,

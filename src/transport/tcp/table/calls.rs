@@ -156,7 +156,7 @@ impl Tcp {
         let iss = self.numbers.sequence(local, remote, cx.now);
         let config = config.map_or_else(|| Rc::clone(&self.defaults), Rc::new);
         let connection = Connection::connect(local, remote, iss, config, cx);
-        let id = self.connections.insert(Slot::new(connection, None));
+        let id = self.connections.insert(Box::new(Slot::new(connection, None)));
         self.owners.insert((local, remote), Owner::Connection(id));
         self.settle(id, cx);
         Ok(id)
@@ -186,7 +186,7 @@ impl Tcp {
     }
 
     fn slot(&self, id: ConnectionId) -> Result<&Slot, Error> {
-        self.connections.get(id).filter(|slot| !slot.is_let_go).ok_or(Error::NotConnected)
+        self.connections.get(id).map(Box::as_ref).filter(|slot| !slot.is_let_go).ok_or(Error::NotConnected)
     }
 
     fn call<R>(

@@ -242,7 +242,7 @@ impl Tcp {
         cx.counters.count(Counter::TcpPassiveOpens);
         let pair = (handshake.local, handshake.remote);
         let connection = Connection::accepted(handshake, config, cx);
-        let id = self.connections.insert(Slot::new(connection, Some(listener)));
+        let id = self.connections.insert(Box::new(Slot::new(connection, Some(listener))));
         self.owners.insert(pair, Owner::Connection(id));
         if let Some(queue) = self.listeners.get_mut(listener) {
             queue.waiting.push_back(id);
