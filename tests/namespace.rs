@@ -1,0 +1,37 @@
+//! The daemon in network namespaces with real programs and the kernel's own TCP at the other end.
+//!
+//! One file for each thing to talk about; `lab` is where it happens. All of it needs root (or a user namespace, see
+//! `lab`) and the programs that `scripts/test` installs. `TAPSTACK_BIN` names another program to test than the one
+//! that was just built, a release build for instance.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test stops at the first thing that is not as it should be, and says what it saw"
+)]
+#![expect(clippy::disallowed_methods, reason = "real programs take real time")]
+#![expect(unreachable_pub, reason = "what the lab offers its tests")]
+
+mod lab;
+
+#[path = "namespace/adversity.rs"]
+mod namespace_adversity;
+#[path = "namespace/bad_line.rs"]
+mod namespace_bad_line;
+#[path = "namespace/daemon.rs"]
+mod namespace_daemon;
+#[path = "namespace/forwarding.rs"]
+mod namespace_forwarding;
+#[path = "namespace/http.rs"]
+mod namespace_http;
+#[path = "namespace/icmp.rs"]
+mod namespace_icmp;
+#[path = "namespace/many.rs"]
+mod namespace_many;
+#[path = "namespace/pop3.rs"]
+mod namespace_pop3;
+#[path = "namespace/services.rs"]
+mod namespace_services;

@@ -1,0 +1,90 @@
+//! Many connections at once.
+
+use crate::lab::{DAEMON, Lab, eventually, within};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::sync::Once;
+use std::time::Duration;
+
+/// How many, unless `TAPSTACK_CONNECTIONS` says otherwise.
+const CONNECTIONS: usize = 10_000;
+
+fn connections() -> usize {
+    std::env::var("TAPSTACK_CONNECTIONS").ok().and_then(|number| number.parse().ok()).unwrap_or(CONNECTIONS)
+}
+
+/// Lets this process have enough files open for all tests at once.
+fn allow_files() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let pid = std::process::id().to_string();
+        let limit = format!("--nofile={}", connections() + 4_000);
+        let status = Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+        assert!(status.is_ok_and(|status| status.success()), "prlimit {limit} (package util-linux)");
+    });
+}
+
+/// One request on a connection that stays open, and its answer.
+fn ask(stream: &mut TcpStream, buffer: &mut [u8]) {
+    stream.write_all(format!("GET / HTTP/1.1\r\nHost: {DAEMON}\r\n\r\n").as_bytes()).unwrap();
+    let mut filled = 0;
+    while !buffer[..filled].ends_with(b"<h1>the lab</h1>\n") {
+        let read = stream.read(&mut buffer[filled..]).unwrap();
+        assert!(read > 0, "closed after {:?}", String::from_utf8_lossy(&buffer[..filled]));
+        filled += read;
+    }
+}
+
+#[test]
+fn ten_thousand_open_connections_answer_and_leave_nothing() {
+    let number = connections();
+    allow_files();
+    let lab = Lab::new();
+    lab.run("sysctl -qw net.ipv4.ip_local_port_range='10000 60999'");
+    let mut buffer = vec![0; 4096];
+    // What a first request allocates for good is not what is looked for.
+    ask(&mut lab.tcp(80), &mut buffer);
+    eventually("the first connection gone", || lab.daemon.connections().is_empty());
+    let before = lab.daemon.memory();
+
+    let to = format!("{DAEMON}:80").parse().unwrap();
+    let mut streams: Vec<TcpStream> =
+        lab.inside(|| (0..number).map(|_| TcpStream::connect_timeout(&to, Duration::from_secs(10)).unwrap()).collect());
+    for stream in &mut streams {
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        ask(stream, &mut buffer);
+    }
+    let open = lab.daemon.states();
+    assert_eq!(open.len(), number);
+    assert!(open.iter().all(|state| state == "ESTAB"), "not all of them are still open");
+    let at_the_top = lab.daemon.memory();
+    // A second question to each, now that all are open.
+    for stream in &mut streams {
+        ask(stream, &mut buffer);
+    }
+    drop(streams);
+    assert!(
+        within(Duration::from_secs(30), || lab.daemon.connections().is_empty()),
+        "still there: {:?}",
+        lab.daemon.connections().first()
+    );
+    let after = lab.daemon.memory();
+    println!("{number} connections: {before} bytes before, {at_the_top} with them, {after} after");
+}
+
+#[test]
+fn a_thousand_connections_that_the_server_closes_pass_through_time_wait() {
+    let lab = Lab::new();
+    allow_files();
+    let to = format!("{DAEMON}:13").parse().unwrap();
+    let streams: Vec<TcpStream> =
+        lab.inside(|| (0..1_000).map(|_| TcpStream::connect_timeout(&to, Duration::from_secs(10)).unwrap()).collect());
+    for mut stream in streams {
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let mut date = String::new();
+        stream.read_to_string(&mut date).unwrap();
+        assert!(date.ends_with("\r\n"), "{date:?}");
+    }
+    eventually("TIME-WAIT over", || lab.daemon.connections().is_empty());
+}
