@@ -20,6 +20,10 @@ as_root() {
     fi
 }
 
+# become COMMAND...: for `become ... &`: the background process is then the program itself (or sudo, which passes
+# signals on), and not a shell whose death would leave the program alone.
+become() { if [ "$(id -u)" = 0 ]; then exec "$@"; else exec sudo "$@"; fi; }
+
 # need PROGRAM=PACKAGE ...: installs the packages of the programs that are missing.
 need() {
     local missing=() pair
