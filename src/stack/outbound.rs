@@ -90,7 +90,8 @@ impl Stack {
 
     /// Sends a datagram by a way that is decided: cuts it if it has to be.
     fn send_by(&mut self, now: Instant, datagram: Datagram, way: Way) -> Result<(), DropReason> {
-        let mtu = self.internet.mtu_to(datagram.destination).min(self.internet.link_mtu(way.interface));
+        let link_mtu = self.internet.link_mtu(way.interface);
+        let mtu = self.internet.path_mtus.mtu_to(datagram.destination, now).map_or(link_mtu, |path| path.min(link_mtu));
         let header_len = ipv4::HEADER_LEN + datagram.options.len();
         let packet_len = match datagram.segment_size {
             Some(size) => header_len + datagram.header.len() + usize::from(size),
