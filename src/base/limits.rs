@@ -16,8 +16,8 @@ pub const NEIGHBOUR_TOTAL_BYTES: usize = 4 << 20;
 
 /// Bytes of fragments kept for all datagrams together.
 pub const REASSEMBLY_BYTES: usize = 4 << 20;
-/// Fragments of one datagram: 64 KiB cut for links of 576 bytes make 119.
-pub const REASSEMBLY_FRAGMENTS: usize = 128;
+/// Fragments of one datagram: 64 KiB cut for 1,500 bytes and each piece again for 576 make 135.
+pub const REASSEMBLY_FRAGMENTS: usize = 256;
 /// Datagrams being put together at once.
 pub const REASSEMBLY_DATAGRAMS: usize = 1_024;
 /// How long the first fragment waits for the last (RFC 1122 §3.3.2 asks for 60 to 120 s; RFC 791's own
