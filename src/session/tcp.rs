@@ -329,6 +329,11 @@ impl WriteHalf {
         Ok(())
     }
 
+    /// As [`TcpStream::abort`].
+    pub fn abort(&mut self) {
+        self.socket.abort();
+    }
+
     /// As [`TcpStream::shutdown_write`].
     pub fn shutdown_write(&mut self) {
         self.socket.shutdown_write();
