@@ -64,14 +64,16 @@ impl Rcv {
     /// The window field to send, with `room` octets of buffer to be had, and the edge that it announces.
     ///
     /// The edge moves only by a worthwhile step (RFC 9293 MUST-39) and never back: a window that cannot be
-    /// said exactly is rounded up where rounding down would retract it (RFC 7323 §2.4).
+    /// said exactly is rounded up where rounding down would retract it, and there is room for that. Where there is
+    /// not, the field says less than `edge` still allows (RFC 7323 §2.4), or small segments would push the edge
+    /// out of the buffer a little at a time.
     pub(super) fn announce(&self, room: u32, shift: u8, worthwhile: u32) -> (u16, Seq) {
         let wanted = (self.nxt + room).max(self.edge);
         let moves = wanted.past(self.edge) >= worthwhile.max(1);
         let window = if moves { wanted - self.nxt } else { self.wnd() };
         let unit = 1u32 << shift;
-        let field =
-            if moves && (window / unit) * unit >= self.wnd() { window / unit } else { self.wnd().div_ceil(unit) };
+        let (down, up) = (window / unit, self.wnd().div_ceil(unit));
+        let field = if down * unit >= self.wnd() || up * unit > room { down } else { up };
         let field = field.min(u32::from(u16::MAX));
         (field as u16, (self.nxt + (field << shift)).max(self.edge))
     }

@@ -197,6 +197,26 @@ fn a_scaled_window_is_never_retracted_by_rounding() {
 }
 
 #[test]
+fn small_segments_do_not_push_the_window_out_of_the_buffer() {
+    // RFC 9293 MUST-39: rounding to the unit of the scale must not open a window that the user did not open.
+    let mut options = peer_syn().options;
+    options.window_scale = Some(0);
+    let config = Config { window_scale: true, receive_buffer: 1 << 20, ..Scene::config() };
+    let mut scene = Scene::opened(config, Segment { options, ..peer_syn() });
+    let nearly = (1 << 20) - 1000;
+    for at in (0..nearly).step_by(1000) {
+        scene.send(peer(at, 0).data(1000));
+        scene.drain();
+    }
+    let filled = scene.connection.readable_bytes() as u32;
+    for n in 0..2000 {
+        scene.send(peer(filled + n, 0).data(1));
+        scene.drain();
+    }
+    assert_eq!(scene.connection.readable_bytes(), 1 << 20);
+}
+
+#[test]
 fn too_many_ranges_beyond_gaps_are_refused() {
     let mut scene = Scene::established();
     for n in 0..256 {
