@@ -52,7 +52,8 @@ impl Connection {
     }
 
     /// PAWS (RFC 7323 §5.3): a timestamp from before the last one makes the segment an old duplicate. A segment
-    /// without timestamps on a connection that uses them is dropped (§3.2), but for a reset.
+    /// without timestamps on a connection that uses them is dropped (§3.2), but for a reset, and for the SYN of a
+    /// peer that forgot the connection and is to hear of it (RFC 5961 §4.2).
     fn check_timestamp(&mut self, seg: &Segment, cx: &mut Context) -> Step {
         let Some(clock) = self.agreed.timestamps else { return Continue(()) };
         if seg.flags.rst() {
@@ -65,6 +66,7 @@ impl Connection {
                 self.answer_unacceptable(seg, cx);
                 dropped(DropReason::TcpPaws)
             }
+            None if seg.flags.syn() => Continue(()),
             None => dropped(DropReason::TcpPaws),
         }
     }

@@ -197,6 +197,14 @@ fn a_segment_without_the_agreed_timestamp_is_dropped() {
 }
 
 #[test]
+fn a_syn_needs_no_timestamp_to_be_challenged() {
+    // RFC 5961 §4.2, RFC 9293 §3.5.1: a peer that restarted finds out, whichever options it uses by then.
+    let mut scene = with_timestamps();
+    assert_eq!(scene.send(peer(5, 0).flags(Flags::SYN)), Outcome::Dropped(DropReason::TcpBadSyn));
+    assert_eq!(scene.pull().len(), 1);
+}
+
+#[test]
 fn after_24_days_of_silence_any_timestamp_is_taken() {
     // RFC 7323 §5.5.
     let mut scene = with_timestamps();
