@@ -214,7 +214,8 @@ impl TcpStream {
     /// The next received bytes, at most `max`, as they lie in memory. Empty: the peer closed its side.
     ///
     /// # Errors
-    /// `ConnectionReset`, `TimedOut` and the like, once what had arrived before is read.
+    /// `ConnectionReset`, `TimedOut` and the like; what had arrived and was not read is lost with the
+    /// connection (RFC 9293 §3.10.7.4).
     pub async fn read_bytes(&mut self, max: usize) -> io::Result<Bytes> {
         poll_fn(|cx| self.socket.poll_read(cx, max)).await
     }

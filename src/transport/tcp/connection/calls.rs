@@ -27,6 +27,7 @@ impl Connection {
             return Ok(Read::Data(bytes));
         }
         match self.user.error {
+            Some(error) if self.user.has_lost_data => Err(error),
             _ if self.rcv.is_finished() => Ok(Read::End),
             Some(error) => Err(error),
             None if self.state == State::Closed => Ok(Read::End),

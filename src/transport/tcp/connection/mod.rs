@@ -116,6 +116,8 @@ struct User {
     error: Option<Error>,
     /// A write found no room; the user waits for [`Readiness::WRITABLE`].
     wants_room: bool,
+    /// What had arrived was flushed before it was read: the peer's FIN is no end of the stream any more.
+    has_lost_data: bool,
     /// The user let go of the connection and will not read.
     is_gone: bool,
     /// Small segments wait until the user says so.
@@ -307,6 +309,7 @@ impl Connection {
         }
         self.user.error = Some(error);
         self.user.readiness.add(Readiness::ERROR);
+        self.user.has_lost_data = self.input.ready_len() > 0;
         self.input.clear();
         self.pending = Pending { reset: self.pending.reset.take(), ..Pending::default() };
         self.enter(State::Closed);

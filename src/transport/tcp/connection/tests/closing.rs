@@ -125,6 +125,16 @@ fn a_retransmitted_fin_is_acknowledged_in_every_state_that_had_one() {
 }
 
 #[test]
+fn a_reset_that_flushes_unread_data_is_no_end_of_the_stream() {
+    // RFC 9293 §3.10.7.4 second: outstanding RECEIVEs get "reset", although a FIN had arrived.
+    let mut scene = Scene::established();
+    scene.send(peer(0, 0).data(10).flags(Flags::ACK | Flags::FIN));
+    scene.drain();
+    scene.send(peer(11, 0).flags(Flags::RST));
+    assert_eq!(scene.connection.read(100), Err(Error::Reset));
+}
+
+#[test]
 fn writing_after_the_close_is_an_error() {
     // RFC 9293 §3.10.2: "connection closing".
     let mut scene = Scene::fin_wait_1();
