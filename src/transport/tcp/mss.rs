@@ -4,7 +4,8 @@ use crate::transport::tcp::segment::HEADER_LEN;
 use std::net::IpAddr;
 
 /// Never cut smaller than this, whatever a peer or a router asks for: the smallest MTU that RFC 791 allows
-/// less 40 octets of headers is 28, which would let a stranger multiply the packets we send.
+/// less 40 octets of headers is 28, which would let a stranger multiply the packets we send. Where the path
+/// takes less, segments go out without DF and are fragmented.
 pub const MIN_MSS: u16 = 88;
 
 /// The header of the network below, without options.

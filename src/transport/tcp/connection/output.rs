@@ -17,7 +17,7 @@ use crate::base::time::Instant;
 use crate::network::packet::Datagram;
 use crate::physical::frame::Body;
 use crate::transport::Context;
-use crate::transport::tcp::mss::mss_for;
+use crate::transport::tcp::mss::{MIN_MSS, mss_for};
 use crate::transport::tcp::options::{Options, SackBlocks};
 use crate::transport::tcp::segment::{Flags, Header, emit};
 use bytes::Bytes;
@@ -433,6 +433,8 @@ impl Connection {
     fn address(&self, mut datagram: Datagram) -> Datagram {
         datagram.hop_limit = self.config.hop_limit;
         datagram.traffic_class = self.config.traffic_class;
+        // Where not even the least MSS fits, the network below has to cut.
+        datagram.dont_fragment = self.snd.path_mss > MIN_MSS;
         datagram
     }
 }

@@ -2,6 +2,7 @@
 
 use super::scene::*;
 use crate::base::counters::Counter;
+use crate::network::packet::PathErrorKind;
 use crate::transport::tcp::config::Config;
 use crate::transport::tcp::connection::{Error, Readiness};
 use crate::transport::tcp::options::Options;
@@ -131,6 +132,21 @@ fn a_window_of_half_the_largest_is_used_although_it_is_small() {
     scene.send(peer(0, 0).window(400));
     scene.write(5000);
     scene.recv(&[". 0:400 ack 0"]);
+}
+
+#[test]
+fn where_not_even_the_least_segment_fits_the_network_may_cut_it() {
+    // RFC 791: any link may be as small as 68.
+    let mut scene = Scene::established();
+    let datagram_of = |scene: &mut Scene| {
+        scene.write(500);
+        scene.connection.poll_transmit(&mut scene.world.cx()).unwrap()
+    };
+    assert!(datagram_of(&mut scene).dont_fragment);
+    scene.path_error(PathErrorKind::PacketTooBig { mtu: 68 }, 0);
+    let datagram = datagram_of(&mut scene);
+    assert!(!datagram.dont_fragment);
+    assert_eq!(datagram.segment_size, Some(88));
 }
 
 #[test]
