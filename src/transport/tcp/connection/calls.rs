@@ -149,11 +149,11 @@ impl Connection {
         self.fail(Error::Aborted, cx);
     }
 
-    /// `<SEQ=SND.NXT><CTL=RST>` in the states where RFC 9293 §3.10.5 sends one.
+    /// `<SEQ=SND.NXT><CTL=RST>`, within the window, in the states where RFC 9293 §3.10.5 sends one.
     fn schedule_reset(&mut self) {
         use State::{CloseWait, Established, FinWait1, FinWait2, SynReceived};
         if matches!(self.state, SynReceived | Established | FinWait1 | FinWait2 | CloseWait) {
-            self.pending.reset = Some(Reset { seq: self.snd.nxt, with_ack: true });
+            self.pending.reset = Some(Reset { seq: self.snd.bare_seq(), with_ack: true });
         }
     }
 

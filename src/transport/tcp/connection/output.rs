@@ -99,7 +99,7 @@ impl Connection {
                 // RFC 9293 §3.8.4: SND.NXT-1 and no data (SHLD-12), so that the peer must answer.
                 self.send(self.snd.nxt - 1, Flags::ACK, Body::new(), cx)
             }
-            Plan::Ack => self.send(self.snd.nxt, Flags::ACK, Body::new(), cx),
+            Plan::Ack => self.send(self.snd.bare_seq(), Flags::ACK, Body::new(), cx),
         };
         self.arm_timers(cx.now);
         Some(datagram)

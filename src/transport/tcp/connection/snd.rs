@@ -62,6 +62,13 @@ impl Snd {
         self.una + self.wnd
     }
 
+    /// The sequence number of a segment without data: SND.NXT, unless that is beyond the window, as it is while a
+    /// probe of a closed window is out or after the window shrank. The peer takes nothing from there, not even the
+    /// acknowledgment (RFC 9293 §3.10.7.4 first).
+    pub(super) fn bare_seq(&self) -> Seq {
+        if self.nxt.after(self.edge()) { self.edge() } else { self.nxt }
+    }
+
     /// The usable window: what may still be sent before the edge.
     pub(super) fn usable(&self) -> u32 {
         self.edge().past(self.nxt)

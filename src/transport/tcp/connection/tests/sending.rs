@@ -174,6 +174,18 @@ fn a_closed_window_is_probed_with_backoff() {
 }
 
 #[test]
+fn an_ack_stays_within_a_window_that_a_probe_has_overstepped() {
+    // RFC 9293 §3.10.7.4 first: beyond its closed window the peer would not even take the acknowledgment.
+    let mut scene = Scene::established();
+    scene.send(peer(0, 0).window(0));
+    scene.write(3000);
+    assert_eq!(show(&scene.run(secs(1))[0].1), ". 0:1 ack 0");
+    scene.send(peer(0, 0).window(0).data(1000));
+    scene.send(peer(1000, 0).window(0).data(1000));
+    scene.recv(&[". 0:0 ack 2000"]);
+}
+
+#[test]
 fn an_opening_window_lets_the_data_go_without_blame() {
     let mut scene = Scene::established();
     scene.send(peer(0, 0).window(0));
