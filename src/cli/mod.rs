@@ -46,7 +46,7 @@ enum Command {
     /// Ask a running daemon for its state.
     #[command(after_long_help = SHOW_EXAMPLES)]
     Show(show::Show),
-    /// Make the hash of a password for an [[account]].
+    /// Make the hash of a password for an `[[account]]`.
     #[command(after_long_help = PASSWORD_EXAMPLES)]
     Password,
     /// Connect two TAP devices with a cable that loses, delays, reorders, repeats and damages frames.

@@ -1,7 +1,7 @@
 //! The path MTU of destinations that told us of one smaller than our link's.
 //!
 //! Implements RFC 1191 §6: remembered per destination, lowered by "fragmentation needed" (whose figure is
-//! checked in [`super::received`]), forgotten after ten minutes so that a larger one is found again (§6.3).
+//! checked in [`super::icmp::received`]), forgotten after ten minutes so that a larger one is found again (§6.3).
 //! Not here: probing without ICMP (RFC 4821).
 
 use crate::base::hash::HashKey;

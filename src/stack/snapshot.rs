@@ -108,7 +108,7 @@ pub struct SocketState {
     pub local: String,
     /// The other end.
     pub remote: Option<String>,
-    /// What else is known: of a connection the fields of [`Info`], of a passing record how long it stays.
+    /// What else is known: of a connection the fields of [`tcp::info::Info`], of a passing record how long it stays.
     #[serde(flatten)]
     pub details: Map<String, Value>,
 }
