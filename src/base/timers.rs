@@ -159,6 +159,25 @@ impl<K: Copy + Eq> Timers<K> {
         Some(entry.key)
     }
 
+    /// Forgets the timers whose owners are gone, those for which `is_wanted` is false, and gives up their room.
+    /// It looks at every timer: for when many owners have gone.
+    pub fn retain(&mut self, is_wanted: impl Fn(K) -> bool) {
+        self.front.retain(|entry| is_wanted(entry.key));
+        self.front.shrink_to_fit();
+        self.len = self.front.len();
+        for level in &mut self.levels {
+            for (n, slot) in level.slots.iter_mut().enumerate() {
+                slot.entries.retain(|entry| is_wanted(entry.key));
+                slot.entries.shrink_to_fit();
+                slot.earliest = slot.entries.iter().map(|entry| entry.at).min().unwrap_or(Instant::FAR_FUTURE);
+                self.len += slot.entries.len();
+                if slot.entries.is_empty() {
+                    level.occupied &= !(1 << n);
+                }
+            }
+        }
+    }
+
     /// When the next timer fires.
     pub fn next_deadline(&self) -> Option<Instant> {
         if let Some(entry) = self.front.peek() {
@@ -325,6 +344,24 @@ mod tests {
             alarms.on_fired(now);
         }
         assert_eq!((timers.len(), timers.next_deadline()), (1, Some(keepalive)));
+    }
+
+    #[test]
+    fn timers_that_nobody_wants_are_forgotten_and_the_others_fire() {
+        let mut timers = Timers::new();
+        let deadlines: Vec<Instant> = (0..5_000_u64).map(|n| Instant::from_nanos(n * n * n * 50)).collect();
+        deadlines.iter().enumerate().for_each(|(key, at)| timers.set(key, *at));
+        timers.poll(Instant::from_millis(1));
+        timers.retain(|key| key % 7 == 3);
+        let wanted: Vec<usize> = (0..5_000).filter(|key| key % 7 == 3).collect();
+        assert_eq!(timers.len(), wanted.len());
+        let mut fired = Vec::new();
+        while let Some(next) = timers.next_deadline() {
+            let Some(key) = timers.poll(next) else { panic!("nothing fired at the next deadline") };
+            assert_eq!(deadlines[key], next);
+            fired.push(key);
+        }
+        assert_eq!((fired, timers.len()), (wanted, 0));
     }
 
     #[test]

@@ -9,6 +9,7 @@ use crate::daemon::config::Config;
 use crate::daemon::control::{Request, Response};
 use crate::daemon::event_loop::Guest;
 use crate::daemon::failure::Failure;
+use crate::daemon::memory::{self, Memory};
 use crate::daemon::services::{Services, accounts, to_value};
 use crate::physical::frame::{DeviceId, Frame, OutFrame};
 use crate::session::host::Host;
@@ -22,6 +23,7 @@ pub struct DaemonGuest {
     host: Host,
     shutdown: Shutdown,
     verifier: Verifier,
+    memory: Memory,
     /// The file to read again.
     config_path: Option<PathBuf>,
 }
@@ -46,7 +48,13 @@ impl DaemonGuest {
             .map_err(|error| Failure::running(format!("the thread that checks passwords can't start: {error}")))?;
         let shutdown = Shutdown::new();
         Services { net: host.net(), config, shutdown: &shutdown, verifier: &verifier }.start()?;
-        Ok(DaemonGuest { host, shutdown, verifier, config_path: config_path.map(Path::to_owned) })
+        Ok(DaemonGuest {
+            host,
+            shutdown,
+            verifier,
+            memory: Memory::default(),
+            config_path: config_path.map(Path::to_owned),
+        })
     }
 
     fn show(&self, what: &str) -> Option<Value> {
@@ -75,6 +83,10 @@ impl Guest for DaemonGuest {
 
     fn run(&mut self, now: Instant) {
         self.host.run(now);
+        if self.memory.is_due(self.host.net().with_stack(|stack| stack.connections()), now) {
+            self.host.shrink_to_fit();
+            memory::give_back();
+        }
     }
 
     fn poll_transmit(&mut self, now: Instant) -> Option<(DeviceId, OutFrame)> {
@@ -86,7 +98,7 @@ impl Guest for DaemonGuest {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        self.host.deadline()
+        self.host.deadline().into_iter().chain(self.memory.deadline()).min()
     }
 
     fn answer(&mut self, request: Request) -> Response {

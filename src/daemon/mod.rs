@@ -11,6 +11,7 @@ pub mod control;
 pub mod event_loop;
 pub mod failure;
 pub mod guest;
+mod memory;
 pub mod port;
 pub mod services;
 pub mod signals;

@@ -59,6 +59,12 @@ impl Host {
         }
     }
 
+    /// Gives up the room that tables have for more than they hold: for after a crowd.
+    pub fn shrink_to_fit(&mut self) {
+        self.net.with_stack(Stack::shrink_to_fit);
+        self.net.wakers(|wakers| wakers.shrink_to_fit());
+    }
+
     /// The next frame to send, built now. Call until `None`, or until the device has no more room.
     pub fn poll_transmit(&mut self, now: Instant) -> Option<(DeviceId, OutFrame)> {
         self.net.advance(now);

@@ -71,6 +71,12 @@ impl Wakers {
         self.datagrams.remove(id);
     }
 
+    /// Gives up the room for sockets that are gone.
+    pub(crate) fn shrink_to_fit(&mut self) {
+        // A secondary map has no other way to become smaller.
+        self.streams = self.streams.drain().collect();
+    }
+
     /// Takes the wakers that `event` is for.
     pub(crate) fn take(&mut self, event: Event) -> SmallVec<[Waker; 2]> {
         let mut woken = SmallVec::new();

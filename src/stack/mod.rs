@@ -274,6 +274,16 @@ impl Stack {
         self.tcp.check_invariants()
     }
 
+    /// How many TCP connections there are, half-open ones and those in TIME-WAIT among them.
+    pub fn connections(&self) -> usize {
+        self.tcp.connections() + self.tcp.embryos() + self.tcp.time_waits()
+    }
+
+    /// Gives up the room that tables have for more than they hold.
+    pub fn shrink_to_fit(&mut self) {
+        self.tcp.shrink_to_fit();
+    }
+
     /// True while a TCP connection is open or opening; listeners and TIME-WAIT do not count.
     pub fn has_connections(&self) -> bool {
         self.tcp.connections() + self.tcp.embryos() > 0

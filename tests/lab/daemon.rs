@@ -93,6 +93,15 @@ impl Daemon {
         self.connections().iter().map(|socket| socket["state"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
+    /// How many TCP connections there are, TIME-WAIT and half-open ones included.
+    #[track_caller]
+    pub fn open_connections(&self) -> u64 {
+        let limits = self.show("limits");
+        let is_wanted = |name: &str| ["TCP connections", "TCP half-open", "TCP TIME-WAIT"].contains(&name);
+        let of_tcp = limits.as_array().unwrap().iter().filter(|limit| limit["name"].as_str().is_some_and(is_wanted));
+        of_tcp.map(|limit| limit["used"].as_u64().unwrap()).sum()
+    }
+
     /// A counter or drop count by its name.
     #[track_caller]
     pub fn count(&self, kind: &str, name: &str) -> u64 {

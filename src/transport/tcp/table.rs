@@ -287,6 +287,21 @@ impl Tcp {
         None
     }
 
+    /// Gives up the room that tables have for more than they hold, and the timers of those who are gone. It looks
+    /// at everything there is: for after a crowd.
+    pub fn shrink_to_fit(&mut self) {
+        self.owners.shrink_to_fit();
+        self.turns.shrink_to_fit();
+        self.events.shrink_to_fit();
+        self.time_waits.shrink_to_fit();
+        let (connections, embryos, time_waits) = (&self.connections, &self.embryos, &self.time_waits);
+        self.timers.retain(|key| match key {
+            TimerKey::Connection(id) => connections.contains_key(id),
+            TimerKey::Embryo(id) => embryos.contains_key(id),
+            TimerKey::TimeWait(id) => time_waits.get(id).is_some(),
+        });
+    }
+
     /// True if [`Tcp::poll_event`] may return something.
     pub fn has_events(&self) -> bool {
         !self.events.is_empty()

@@ -151,6 +151,13 @@ impl TimeWaits {
         (id, evicted)
     }
 
+    /// Gives up the room for records that are gone.
+    pub(super) fn shrink_to_fit(&mut self) {
+        let records = &self.records;
+        self.order.retain(|id| records.contains_key(*id));
+        self.order.shrink_to_fit();
+    }
+
     fn remove_oldest(&mut self) -> Option<TimeWait> {
         while let Some(id) = self.order.pop_front() {
             if let Some(record) = self.records.remove(id) {
