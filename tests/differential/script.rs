@@ -201,10 +201,11 @@ impl Script {
             // Gone without reading.
             90..93 => {
                 script.sides[who].writer.pop();
-                script.sides[who].reader = vec![settled];
+                script.sides[who].reader = vec![Step::Until(Instant::from_secs(60))];
                 script.sides[who].leave = Leave::Drop;
-                script.sides[1 - who].writer = vec![Step::Write(1_000), settled, Step::Write(1_000), Step::Shutdown];
-                script.is_hasty = true;
+                let later = Step::Until(Instant::from_secs(50));
+                script.sides[1 - who].writer = vec![Step::Write(1_000), later, Step::Write(1_000)];
+                script.sides[1 - who].reader = vec![Step::ReadToEnd];
             }
             93..96 => script.open = Open::ToNobody,
             _ => {
