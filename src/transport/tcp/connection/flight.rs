@@ -22,11 +22,13 @@ pub(super) enum Fate {
     Lost,
     /// Lost and sent again, on the way.
     Resent,
+    /// Sent again on mere suspicion: the first transmission may be in the network as well.
+    Doubled,
 }
 
 impl Fate {
     fn is_in_network(self) -> bool {
-        matches!(self, Fate::Out | Fate::Resent)
+        matches!(self, Fate::Out | Fate::Resent | Fate::Doubled)
     }
 }
 
@@ -98,10 +100,20 @@ impl Flight {
 
     /// Notes that `range`, which is out already, was sent again.
     pub(super) fn on_resent(&mut self, range: Range, now: Instant) {
+        self.resend(range, Fate::Resent, now);
+    }
+
+    /// `range` was sent again although nothing says that it is lost (NextSeg (3)): until something does, both
+    /// transmissions are in the network (RFC 6675 §4 SetPipe).
+    pub(super) fn on_doubled(&mut self, range: Range, now: Instant) {
+        self.resend(range, Fate::Doubled, now);
+    }
+
+    fn resend(&mut self, range: Range, fate: Fate, now: Instant) {
         self.split(range.start, usize::MAX);
         self.split(range.end, usize::MAX);
         for index in self.indices(range) {
-            self.set_fate(index, Fate::Resent);
+            self.set_fate(index, fate);
             if let Some(record) = self.records.get_mut(index) {
                 record.sent_at = now;
                 record.transmissions = record.transmissions.saturating_add(1);
@@ -192,9 +204,16 @@ impl Flight {
                 continue;
             }
             in_block = false;
-            if record.fate == Fate::Out && (blocks >= DUP_THRESH || octets > (DUP_THRESH - 1) * mss) {
-                newly_lost += record.range.len();
-                self.set_fate(index, Fate::Lost);
+            if blocks < DUP_THRESH && octets <= (DUP_THRESH - 1) * mss {
+                continue;
+            }
+            match record.fate {
+                Fate::Out => {
+                    newly_lost += record.range.len();
+                    self.set_fate(index, Fate::Lost);
+                }
+                Fate::Doubled => self.set_fate(index, Fate::Resent),
+                _ => {}
             }
         }
         newly_lost
@@ -287,10 +306,11 @@ impl Flight {
     }
 
     fn count(&mut self, fate: Fate, octets: u32, add: bool) {
-        let sum = match fate {
-            Fate::Out | Fate::Resent => &mut self.in_network,
-            Fate::Lost => &mut self.lost,
-            Fate::Sacked => &mut self.sacked,
+        let (sum, octets) = match fate {
+            Fate::Out | Fate::Resent => (&mut self.in_network, octets),
+            Fate::Doubled => (&mut self.in_network, octets.saturating_mul(2)),
+            Fate::Lost => (&mut self.lost, octets),
+            Fate::Sacked => (&mut self.sacked, octets),
         };
         *sum = if add { sum.saturating_add(octets) } else { sum.saturating_sub(octets) };
     }

@@ -9,6 +9,7 @@
 //! while anything is. The end of a large write then goes out with the rest of it instead of meeting the
 //! peer's delayed ACK; a stream of small writes is held together as before.
 
+use super::recovery::Reason;
 use super::{Connection, State};
 use crate::base::counters::Counter;
 use crate::base::ranges::Range;
@@ -72,7 +73,7 @@ pub(super) struct Reset {
 enum Plan {
     Reset(Reset),
     Syn,
-    Resend { range: Range, is_rescue: bool },
+    Resend { range: Range, reason: Reason },
     New(Range),
     Probe,
     Keepalive,
@@ -90,7 +91,7 @@ impl Connection {
         let datagram = match self.plan()? {
             Plan::Reset(reset) => self.send_reset(reset, cx),
             Plan::Syn => self.send_syn(cx),
-            Plan::Resend { range, is_rescue } => self.send_again(range, is_rescue, cx),
+            Plan::Resend { range, reason } => self.send_again(range, reason, cx),
             Plan::New(range) => self.send_new(range, cx),
             Plan::Probe => self.send_probe(cx),
             Plan::Keepalive => {
@@ -142,7 +143,7 @@ impl Connection {
         }
         let room = self.congestion.window().cwnd.saturating_sub(self.recovery.pipe(&self.flight));
         if let Some(lost) = self.recovery.next(&self.flight) {
-            return self.plan_resend(lost, room).map(|range| Plan::Resend { range, is_rescue: false });
+            return self.plan_resend(lost, room).map(|range| Plan::Resend { range, reason: Reason::Lost });
         }
         if let Some(range) = self.plan_new(room) {
             return Some(Plan::New(range));
@@ -150,8 +151,8 @@ impl Connection {
         if self.has_unsent() && self.snd.usable() > 0 || room < self.mss() {
             return None;
         }
-        let (range, is_rescue) = self.recovery.next_without_new_data(&self.flight, self.mss())?;
-        Some(Plan::Resend { range, is_rescue })
+        let (range, reason) = self.recovery.next_without_new_data(&self.flight, self.mss())?;
+        Some(Plan::Resend { range, reason })
     }
 
     /// How much of what is lost goes out: whole segments as far as the window of congestion control has room, at
@@ -311,11 +312,14 @@ impl Connection {
         self.send_range(range, cx)
     }
 
-    fn send_again(&mut self, range: Range, is_rescue: bool, cx: &mut Context) -> Datagram {
-        self.flight.on_resent(range, cx.now);
+    fn send_again(&mut self, range: Range, reason: Reason, cx: &mut Context) -> Datagram {
+        match reason {
+            Reason::Suspected => self.flight.on_doubled(range, cx.now),
+            Reason::Lost | Reason::Rescue => self.flight.on_resent(range, cx.now),
+        }
         self.usage.on_sent(self.recovery.pipe(&self.flight));
         self.recovery.on_resent();
-        if is_rescue {
+        if reason == Reason::Rescue {
             self.recovery.on_rescued();
         }
         self.totals.retransmissions += 1;

@@ -35,6 +35,30 @@ fn no_sample_comes_from_what_was_sent_twice() {
 }
 
 #[test]
+fn no_sample_comes_from_sacked_octets_that_were_sent_twice() {
+    // RFC 9293 MUST-18.
+    let mut flight = ten();
+    flight.on_resent(range(200, 300), NOW);
+    assert_eq!(flight.on_sack(&[range(200, 300)], LATER).rtt, None);
+    assert_eq!(flight.on_sack(&[range(300, 400)], LATER).rtt, Some(Duration::from_secs(1)));
+}
+
+#[test]
+fn what_is_sent_again_on_suspicion_is_in_the_network_twice_until_it_is_lost() {
+    // RFC 6675 §4 SetPipe.
+    let mut flight = ten();
+    flight.on_sack(&[range(300, 400)], LATER);
+    flight.on_doubled(range(0, 100), LATER);
+    assert_eq!(flight.in_network(), 1000);
+    flight.on_sack(&[range(400, 600)], LATER);
+    assert_eq!(flight.mark_lost_below_sacked(100), 200);
+    assert_eq!((flight.in_network(), flight.lost(), flight.first_lost()), (500, 200, Some(range(100, 300))));
+    flight.on_ack(Seq(100), LATER);
+    assert_eq!(flight.in_network(), 400);
+    flight.check().unwrap();
+}
+
+#[test]
 fn sacked_octets_count_once() {
     let mut flight = ten();
     assert_eq!(flight.on_sack(&[range(200, 400)], LATER).delivered, 200);

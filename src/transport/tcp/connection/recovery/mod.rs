@@ -21,6 +21,17 @@ use crate::base::seq::Seq;
 /// Duplicate ACKs that say a segment is lost (RFC 5681 §3.2).
 const DUP_THRESH: u32 = 3;
 
+/// Why something is sent again.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reason {
+    /// It is lost.
+    Lost,
+    /// It lies below what is at the receiver: RFC 6675 §4 NextSeg (3).
+    Suspected,
+    /// It is the end of what is out: NextSeg (4).
+    Rescue,
+}
+
 /// What recovery is told of an ACK.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct AckFacts {
@@ -172,17 +183,17 @@ impl Recovery {
     }
 
     /// What to send again when there is nothing new to send: NextSeg (3), and once in a recovery NextSeg (4), the
-    /// rescue, which the flag tells.
-    pub(super) fn next_without_new_data(&self, flight: &Flight, mss: u32) -> Option<(Range, bool)> {
+    /// rescue.
+    pub(super) fn next_without_new_data(&self, flight: &Flight, mss: u32) -> Option<(Range, Reason)> {
         if self.phase != Phase::Fast || flight.sacked() == 0 {
             return None;
         }
         if let Some(range) = flight.first_out_below_sacked() {
-            return Some((Range::starting(range.start, range.len().min(mss)), false));
+            return Some((Range::starting(range.start, range.len().min(mss)), Reason::Suspected));
         }
         let last = flight.last_unsacked().filter(|_| !self.rescued)?;
         let len = last.len().min(mss);
-        Some((Range::starting(last.end - len, len), true))
+        Some((Range::starting(last.end - len, len), Reason::Rescue))
     }
 
     /// NextSeg (4) was followed.

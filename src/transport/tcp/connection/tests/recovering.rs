@@ -82,6 +82,7 @@ fn an_ack_with_data_or_another_window_is_no_duplicate() {
     scene.send(peer(0, 1000).data(10));
     scene.send(peer(10, 1000).window(50_000));
     scene.send(peer(10, 1000).window(40_000));
+    scene.send(peer(10, 1000).window(30_000));
     scene.send(peer(10, 1000).data(10));
     assert_eq!(scene.world.counters.of(Counter::TcpFastRetrans), 0);
 }
@@ -113,6 +114,39 @@ fn duplicates_after_a_timeout_are_not_a_new_loss() {
         scene.send(peer(0, 1000));
     }
     assert_eq!(scene.world.counters.of(Counter::TcpFastRetrans), 0);
+}
+
+#[test]
+fn duplicates_of_the_ack_that_ended_a_recovery_are_no_new_loss() {
+    // RFC 6582 §3.2 step 2: they may be echoes of what was sent twice.
+    let mut scene = Scene::established();
+    scene.write(10_000);
+    scene.drain();
+    scene.run(secs(1));
+    scene.send(peer(0, 10_000));
+    scene.write(50_000);
+    scene.drain();
+    for _ in 0..5 {
+        scene.send(peer(0, 10_000));
+    }
+    assert_eq!(scene.world.counters.of(Counter::TcpFastRetrans), 0);
+    // Beyond it they count again.
+    for _ in 0..4 {
+        scene.send(peer(0, 11_000));
+    }
+    assert_eq!(scene.world.counters.of(Counter::TcpFastRetrans), 1);
+}
+
+#[test]
+fn each_ack_of_new_data_restarts_the_timer() {
+    // RFC 6298 (5.3).
+    let mut scene = reno();
+    assert_eq!(scene.run(ms(100)).len(), 0);
+    scene.send(peer(0, 2000));
+    scene.drain();
+    let info = scene.connection.info();
+    let due = info.timers.iter().find(|timer| timer.name == "retransmit").unwrap().due_us;
+    assert_eq!(due, scene.world.now.as_micros() + info.rto_us);
 }
 
 #[test]
@@ -154,6 +188,9 @@ fn sack_blocks_that_make_no_sense_are_ignored() {
     scene.send(peer(0, 1000).sack(&[(0, 500), (1000, 2000), (11_000, 90_000), (5000, 4000)]));
     let info = scene.connection.info();
     assert_eq!((info.sacked_bytes, info.in_flight_bytes), (0, before.in_flight_bytes));
+    // Half of each of these lies in what is out, but no honest receiver has the other half.
+    scene.send(peer(0, 1000).sack(&[(500, 1500), (10_500, 11_500)]));
+    assert_eq!(scene.connection.info().sacked_bytes, 0);
 }
 
 #[test]
@@ -165,6 +202,19 @@ fn the_last_segment_is_rescued_once() {
     scene.send(peer(0, 0).sack(&[(1000, 9000)]));
     // The hole at 0 is lost; the tail at 9000 may be.
     scene.recv(&[". 0:1000 ack 0", "P. 9000:10000 ack 0"]);
+}
+
+#[test]
+fn with_nothing_new_to_send_a_hole_that_is_only_suspected_is_filled() {
+    // RFC 6675 §4 NextSeg (3).
+    let mut scene = Scene::established_with_sack();
+    scene.write(10_000);
+    scene.drain();
+    scene.send(peer(0, 0).sack(&[(1000, 4000), (5000, 7000)]));
+    scene.recv(&[". 0:1000 ack 0"]);
+    // Two segments above 4000 do not say that it is lost.
+    scene.send(peer(0, 4000).sack(&[(5000, 7000)]));
+    scene.recv(&[". 4000:5000 ack 0"]);
 }
 
 #[test]
@@ -202,4 +252,19 @@ fn timestamps_give_a_sample_from_what_was_sent_twice() {
     let info = scene.connection.info();
     assert_eq!(info.backoff, 0);
     assert!(info.srtt_us.unwrap() < 1_000_000, "{:?}", info.srtt_us);
+}
+
+#[test]
+fn an_echo_from_before_the_retransmission_is_no_sample() {
+    // RFC 9293 MUST-18: the ACK of the first transmission was lost, and what its echo measures is our own timeout.
+    let options = Options { timestamps: Some(Default::default()), ..peer_syn().options };
+    let mut scene = Scene::opened(Config { timestamps: true, ..Scene::config() }, Segment { options, ..peer_syn() });
+    scene.write(500);
+    let first = scene.pull().remove(0).options.timestamps.unwrap().value;
+    let before = scene.connection.info().srtt_us;
+    assert_eq!(scene.run(secs(1)).len(), 2);
+    scene.run(ms(30));
+    scene.send(peer(0, 500).ts(1, first));
+    let info = scene.connection.info();
+    assert_eq!((info.srtt_us, info.backoff), (before, 2));
 }
