@@ -15,6 +15,8 @@ mod internet;
 mod outbound;
 pub mod snapshot;
 mod sockets;
+#[cfg(test)]
+mod tests;
 
 use crate::base::counters::Counters;
 use crate::base::drops::{DropReason, Ledger, Outcome};

@@ -216,6 +216,24 @@ mod tests {
     }
 
     #[test]
+    fn a_run_does_not_go_on_where_another_with_the_same_secrets_began() {
+        // RFC 6056 §3.3.4: the counters start with random values, so that they tell nothing about how many ports were
+        // used.
+        let ports = Ephemeral::new(&mut Random::from_seed(7));
+        let counters: BTreeSet<u16> = ports.table.iter().copied().collect();
+        assert!(counters.len() > TABLE / 2, "{} different ones", counters.len());
+    }
+
+    #[test]
+    fn ports_for_anyone_are_random() {
+        // RFC 6056 §3.3.1.
+        let random = &mut Random::from_seed(7);
+        let mut ports = Ephemeral::new(random);
+        let chosen: BTreeSet<u16> = (0..100).map(|_| ports.any(random, |_| true).unwrap()).collect();
+        assert!(chosen.len() > 95);
+    }
+
+    #[test]
     fn only_free_ports_are_chosen_and_none_if_there_is_none() {
         let random = &mut Random::from_seed(7);
         let mut ports = Ephemeral::within(50_000..=50_009, random);

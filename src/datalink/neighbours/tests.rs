@@ -229,6 +229,17 @@ fn an_address_that_changes_twice_within_a_second_is_taken_for_flapping() {
 }
 
 #[test]
+fn the_number_of_neighbours_is_bounded() {
+    // A scan of a large network must not fill our memory.
+    let mut table = table();
+    for n in 0..limits::NEIGHBOURS as u32 + 100 {
+        table.resolve(LAN, ip(n), n, 100, secs(0));
+    }
+    assert_eq!(table.entries().count(), limits::NEIGHBOURS);
+    assert_eq!(table.waiting_bytes(), limits::NEIGHBOURS * 100);
+}
+
+#[test]
 fn a_full_queue_drops_its_oldest_packet() {
     // RFC 1122 §2.3.2.2: the latest packet is the one to be saved.
     let mut table = table();

@@ -25,6 +25,20 @@ fn an_active_open_sends_a_syn_with_every_option() {
 }
 
 #[test]
+fn timestamps_begin_at_a_number_of_the_connections_own() {
+    // RFC 7323 §7.1: they tell nothing about the host's clock.
+    let mut scene = Scene::syn_sent_with(Config::default());
+    let cx = &mut scene.world.cx();
+    let mut open =
+        || Connection::connect(LOCAL.parse().unwrap(), REMOTE.parse().unwrap(), OURS, Rc::new(Config::default()), cx);
+    let values = [open(), open(), open()].map(|mut connection| {
+        let syn = super::world::segment(&connection.poll_transmit(&mut scene.world.cx()).unwrap());
+        syn.options.timestamps.unwrap().value
+    });
+    assert!(values[0] != values[1] && values[1] != values[2]);
+}
+
+#[test]
 fn a_syn_ack_opens_the_connection() {
     // RFC 9293 figure 6.
     let mut scene = Scene::syn_sent();

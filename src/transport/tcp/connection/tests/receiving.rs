@@ -77,6 +77,19 @@ fn data_beyond_a_gap_waits_and_is_acknowledged_at_once() {
 }
 
 #[test]
+fn what_fills_a_gap_is_acknowledged_at_once_however_small() {
+    // RFC 5681 §4.2: the sender must hear without delay that its retransmission arrived.
+    let mut scene = Scene::established();
+    scene.send(peer(0, 0).data(1000));
+    scene.send(peer(1000, 0).data(1000));
+    scene.recv(&[". 0:0 ack 2000"]);
+    scene.send(peer(2010, 0).data(10));
+    scene.recv(&[". 0:0 ack 2000"]);
+    scene.send(peer(2000, 0).data(10));
+    scene.recv(&[". 0:0 ack 2020"]);
+}
+
+#[test]
 fn without_sack_each_segment_beyond_a_gap_gets_its_own_duplicate_ack() {
     // RFC 5681 §4.2: the peer counts them.
     let mut scene = Scene::established();

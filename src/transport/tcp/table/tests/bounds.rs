@@ -65,6 +65,22 @@ fn challenges_are_limited_for_all_connections_together() {
 }
 
 #[test]
+fn challenges_of_half_open_connections_count_as_well() {
+    // RFC 5961 §7.
+    let mut host = Host::server();
+    host.listen(10);
+    host.receive(&syn(PEER, Seq(100)).packet());
+    host.sent();
+    let limit = limits::TCP_CHALLENGE_ACKS_PER_SECOND as usize;
+    let mut challenges = 0;
+    for _ in 0..limit + 50 {
+        host.receive(&from(PEER, R).seq(Seq(200)).packet());
+        challenges += host.sent().len();
+    }
+    assert_eq!(challenges, limit);
+}
+
+#[test]
 fn a_connection_that_comes_and_goes_leaves_nothing_behind() {
     let mut host = Host::server();
     let listener = host.listen(10);

@@ -120,6 +120,18 @@ fn while_no_cookie_was_sent_none_is_believed() {
 }
 
 #[test]
+fn some_time_after_the_last_cookie_was_sent_none_is_believed() {
+    // A guess is then answered as any stray ACK is, and costs no look at a code.
+    let (mut host, _) = flooded();
+    host.receive(&syn(PEER, IRS).packet());
+    host.sent();
+    host.pass(Duration::from_secs(129));
+    let iss = host.tcp.cookies.make(WWW, PEER, IRS, 1460, host.now);
+    let outcome = host.receive(&from(PEER, A).seq(IRS + 1).ack(iss + 1).packet());
+    assert_eq!((outcome, host.tcp.connections()), (Outcome::Dropped(TcpNoConnection), 0));
+}
+
+#[test]
 fn a_cookie_for_a_full_accept_queue_waits_for_the_peer_to_try_again() {
     let (mut host, listener) = flooded();
     let mut isses = Vec::new();
