@@ -163,8 +163,8 @@ fn two_daemons_joined_by_a_cable_serve_a_page_across_both() {
     namespace.run("ip route add 198.51.100.0/24 via 192.0.2.2");
     namespace.run("curl -sS -m 30 -o got http://198.51.100.2/page");
     assert_eq!(sha256(&namespace.read("got")), sha256(&namespace.read("www/page")));
+    eventually("the host's connection ended", || host.states().iter().all(|state| state == "TIME-WAIT"));
     let said = cable.take_up();
     assert!(said.contains("LOST"), "the cable says nothing of its frames: {said}");
-    eventually("the host's connection ended", || host.states().iter().all(|state| state == "TIME-WAIT"));
     assert!(router.connections().is_empty(), "a router has no part in the connection");
 }
