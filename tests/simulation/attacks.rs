@@ -197,7 +197,8 @@ fn icmp_errors_about_nothing_in_flight_are_ignored() {
         for away in [1_000_000u32, 0x4000_0000, 0u32.wrapping_sub(500_000)] {
             let mut quoted = scene.latest(SERVER);
             quoted.seq = quoted.seq.wrapping_add(away);
-            let quote = Ip::new(SERVER, CLIENT, wire::TCP).packet(&quoted.segment(SERVER, CLIENT, &[]));
+            // A full segment, or the small MTU would not be plausible anyway.
+            let quote = Ip::new(SERVER, CLIENT, wire::TCP).packet(&quoted.segment(SERVER, CLIENT, &[0; 1460]));
             let [high, low] = u16::to_be_bytes(mtu);
             let message = wire::icmp(kind, code, [0, 0, high, low], &quote[..28]);
             let packet = Ip::new(ATTACKER, SERVER, wire::ICMP).packet(&message);
@@ -205,6 +206,9 @@ fn icmp_errors_about_nothing_in_flight_are_ignored() {
         }
     }
     scene.assert_alive();
+    let sockets = scene.world.stack(scene.server, |stack| stack.show_sockets());
+    let open = sockets.iter().find(|row| row.state == "ESTAB").unwrap();
+    assert_eq!(open.details["mss_bytes"], 1460);
 }
 
 #[test]
