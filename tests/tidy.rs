@@ -358,3 +358,23 @@ fn every_departure_in_the_code_is_on_the_page() {
     }
     none("docs/deviations.md does not know of these", &missing);
 }
+
+#[test]
+fn the_tests_that_the_mutation_tables_name_exist() {
+    let functions = functions();
+    let mut missing = Vec::new();
+    for page in ["docs/mutations.md", "docs/testing.md"] {
+        for row in read(Path::new(page)).lines().filter(|line| line.starts_with("| ")) {
+            // A row is: mechanism, how it was removed, the tests that noticed.
+            let Some(cell) = row.trim_end_matches(" |").splitn(4, " | ").nth(2) else { continue };
+            for name in cell.split('`').skip(1).step_by(2) {
+                let is_test =
+                    name.len() > 12 && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+                if is_test && name.contains('_') && !functions.contains(name) {
+                    missing.push(format!("{page}: `{name}`"));
+                }
+            }
+        }
+    }
+    none("tests that are no more", &missing);
+}
