@@ -46,6 +46,8 @@ pub(crate) struct Interface {
     pub(crate) vlan: Option<u16>,
     pub(crate) mac: Mac,
     pub(crate) mtu: u16,
+    /// Addresses are probed before they are used.
+    pub(crate) probe: bool,
     pub(crate) up: bool,
     pub(crate) addresses: Vec<Address>,
     pub(crate) membership: Membership,
@@ -59,8 +61,7 @@ impl Interface {
             .iter()
             .map(|net| {
                 let claim = match net.addr() {
-                    IpAddr::V4(v4) if config.probe => Some(Claim::new(v4, config.mac, Instant::ZERO, random)),
-                    IpAddr::V4(v4) => Some(Claim::quick(v4, config.mac, Instant::ZERO, random)),
+                    IpAddr::V4(v4) => Some(claim(v4, config.mac, config.probe, Instant::ZERO, random)),
                     IpAddr::V6(_) => None,
                 };
                 Address { net: *net, claim }
@@ -73,10 +74,20 @@ impl Interface {
             vlan: config.vlan,
             mac: config.mac,
             mtu: config.mtu,
+            probe: config.probe,
             up: true,
             addresses,
             membership: Membership::new(id, random),
             traffic: Traffic::default(),
+        }
+    }
+
+    /// Claims all addresses anew, as after a time off the link in which somebody else may have taken them.
+    pub(crate) fn claim_again(&mut self, now: Instant, random: &mut Random) {
+        for own in &mut self.addresses {
+            if let Some(known) = &mut own.claim {
+                *known = claim(known.address(), self.mac, self.probe, now, random);
+            }
         }
     }
 
@@ -120,4 +131,8 @@ impl Interface {
             IpNet::V6(_) => false,
         })
     }
+}
+
+fn claim(address: Ipv4Addr, mac: Mac, probe: bool, now: Instant, random: &mut Random) -> Claim {
+    if probe { Claim::new(address, mac, now, random) } else { Claim::quick(address, mac, now, random) }
 }

@@ -22,7 +22,6 @@ use crate::base::counters::Counters;
 use crate::base::drops::{DropReason, Ledger, Outcome};
 use crate::base::random::Random;
 use crate::base::time::Instant;
-use crate::datalink::conflict::Claim;
 use crate::datalink::neighbours::Neighbours;
 use crate::network::icmp::errors::ErrorLimit;
 use crate::network::identification::Identifications;
@@ -248,7 +247,7 @@ impl Stack {
     }
 
     /// Takes an interface up or down: down, it neither receives nor sends, its routes are passed over and
-    /// its neighbours forgotten; up again, its addresses are announced.
+    /// its neighbours forgotten; up again, its addresses are claimed anew.
     pub fn set_up(&mut self, now: Instant, id: crate::datalink::InterfaceId, up: bool) {
         let Some(interface) = self.internet.interface_mut(id) else { return };
         if interface.up == up {
@@ -256,12 +255,10 @@ impl Stack {
         }
         interface.up = up;
         if up {
-            for own in &mut interface.addresses {
-                if let Some(claim) = &mut own.claim {
-                    *claim = Claim::quick(claim.address(), interface.mac, now, &mut self.random);
-                }
-            }
-        } else {
+            interface.claim_again(now, &mut self.random);
+        }
+        self.internet.routes.set_interface_up(id, up);
+        if !up {
             for _ in self.neighbours.flush(id) {
                 self.dropped_on_the_way_out(DropReason::InterfaceDown);
             }

@@ -118,3 +118,24 @@ fn a_path_mtu_is_believed_only_if_what_is_quoted_is_in_flight() {
     assert_eq!(outcome, Outcome::Dropped(DropReason::IcmpNotInFlight));
     assert_eq!(stack.internet.path_mtus.mtu_to(IpAddr::V4(PEER), NOW), None);
 }
+
+#[test]
+fn an_interface_that_is_down_is_silent_and_claims_its_address_when_it_is_up_again() {
+    let mut stack = stack();
+    let ping = frame(OURS, &packet(ICMP, &[], &[8, 0, 0xf7, 0xfd, 0, 1, 0, 1]));
+    assert_eq!(stack.receive(NOW, TAP, ping.clone()), Outcome::Answered);
+    icmp_sent(&mut stack);
+
+    stack.set_up(NOW, InterfaceId(0), false);
+    assert_eq!(stack.receive(NOW, TAP, ping.clone()), Outcome::Dropped(DropReason::InterfaceDown));
+    assert_eq!(stack.internet.source_for(PEER.into()), None, "its routes are passed over");
+    assert_eq!(icmp_sent(&mut stack), []);
+
+    stack.set_up(NOW, InterfaceId(0), true);
+    stack.handle_timeout(NOW);
+    let (_, announcement) = stack.poll_transmit(NOW).unwrap();
+    assert_eq!(announcement.head[12..14], [0x08, 0x06], "an ARP announcement (RFC 5227 §2.3)");
+    assert_eq!(announcement.head[28..32], HOST.octets());
+    assert_eq!(stack.internet.source_for(PEER.into()), Some(HOST.into()));
+    assert_eq!(stack.receive(NOW, TAP, ping), Outcome::Answered);
+}
