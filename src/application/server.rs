@@ -160,11 +160,6 @@ impl Shutdown {
         waiting.into_values().for_each(Waker::wake);
     }
 
-    /// True once it was asked.
-    pub fn is_asked(&self) -> bool {
-        self.0.borrow().asked
-    }
-
     /// Completes when it is asked.
     pub fn requested(&self) -> Requested {
         let mut signal = self.0.borrow_mut();

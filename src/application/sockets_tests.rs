@@ -208,3 +208,24 @@ fn a_shutdown_ends_idle_connections_at_once() {
     });
     assert!(cable.now.since(began) < Duration::from_secs(1));
 }
+
+#[test]
+fn a_task_learns_of_urgent_data_and_reads_it_in_its_place() {
+    // RFC 9293 MUST-30, MUST-32, MUST-33; RFC 6093 §3.4.
+    let mut cable = Cable::new();
+    let listener = cable.listener(4_000);
+    cable.server.net().spawn(async move {
+        let mut stream = listener.accept().await.unwrap();
+        let ahead = stream.urgent().await.unwrap();
+        assert_eq!(stream.read_bytes(100).await.unwrap(), "ab!");
+        stream.write_bytes(Bytes::from(ahead.to_string())).await.unwrap();
+    });
+    let answer = cable.run(|net| async move {
+        let mut stream = TcpStream::connect(&net, ([192, 0, 2, 2], 4_000).into()).await.unwrap();
+        stream.set_hop_limit(9);
+        stream.write_bytes(Bytes::from_static(b"ab!")).await.unwrap();
+        stream.mark_urgent();
+        stream.read_bytes(100).await.unwrap()
+    });
+    assert_eq!(answer, "3");
+}

@@ -269,6 +269,49 @@ impl TcpStream {
         self.socket.net.with_stack(|stack| stack.tcp_set_keepalive(now, self.socket.id, idle));
     }
 
+    /// How long what was sent may stay unacknowledged before the connection is given up, or for ever (RFC 9293
+    /// MUST-21).
+    pub fn set_user_timeout(&self, timeout: Option<Duration>) {
+        let now = self.socket.net.now();
+        self.socket.net.with_stack(|stack| stack.tcp_set_user_timeout(now, self.socket.id, timeout));
+    }
+
+    /// DSCP and ECN of what is sent from now on (RFC 9293 MUST-48).
+    pub fn set_traffic_class(&self, class: u8) {
+        let now = self.socket.net.now();
+        self.socket.net.with_stack(|stack| stack.tcp_set_traffic_class(now, self.socket.id, class));
+    }
+
+    /// The hop limit of what is sent from now on (RFC 9293 MUST-49).
+    pub fn set_hop_limit(&self, hop_limit: u8) {
+        let now = self.socket.net.now();
+        self.socket.net.with_stack(|stack| stack.tcp_set_hop_limit(now, self.socket.id, hop_limit));
+    }
+
+    /// Says that everything written so far is urgent (RFC 9293 MUST-30). New protocols should not need it
+    /// (RFC 6093 §5).
+    pub fn mark_urgent(&mut self) {
+        let now = self.socket.net.now();
+        self.socket.net.with_stack(|stack| stack.tcp_mark_urgent(now, self.socket.id));
+    }
+
+    /// Waits until the peer says that data is urgent, and gives how many of the bytes to be read are, arrived or
+    /// not (RFC 9293 MUST-32, MUST-33). They stay in their place among the others (RFC 6093 §3.4).
+    ///
+    /// # Errors
+    /// What ended the connection, if it ends first.
+    pub async fn urgent(&self) -> io::Result<u32> {
+        poll_fn(|cx| match self.socket.net.with_stack(|stack| stack.tcp_urgent_ahead(self.socket.id)) {
+            Ok(0) => {
+                self.socket.net.wakers(|wakers| wakers.wait_stream(self.socket.id, Direction::Urgent, cx.waker()));
+                Poll::Pending
+            }
+            Ok(ahead) => Poll::Ready(Ok(ahead)),
+            Err(error) => Poll::Ready(Err(error.into())),
+        })
+        .await
+    }
+
     /// The connection's figures: state, windows, round-trip time, retransmissions.
     pub fn info(&self) -> Option<Info> {
         self.socket.net.with_stack(|stack| stack.tcp_info(self.socket.id))

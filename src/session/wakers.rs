@@ -13,18 +13,21 @@ use std::task::Waker;
 pub(crate) enum Direction {
     Read,
     Write,
+    /// Urgent data, announced apart from what can be read.
+    Urgent,
 }
 
 #[derive(Default)]
-struct Pair {
+struct Waiting {
     read: Option<Waker>,
     write: Option<Waker>,
+    urgent: Option<Waker>,
 }
 
 /// One waker for each direction of a stream, any number for a listener or a datagram socket.
 #[derive(Default)]
 pub(crate) struct Wakers {
-    streams: SecondaryMap<ConnectionId, Pair>,
+    streams: SecondaryMap<ConnectionId, Waiting>,
     listeners: SecondaryMap<ListenerId, SmallVec<[Waker; 1]>>,
     datagrams: SecondaryMap<UdpId, SmallVec<[Waker; 1]>>,
 }
@@ -32,12 +35,13 @@ pub(crate) struct Wakers {
 impl Wakers {
     pub(crate) fn wait_stream(&mut self, id: ConnectionId, direction: Direction, waker: &Waker) {
         if !self.streams.contains_key(id) {
-            self.streams.insert(id, Pair::default());
+            self.streams.insert(id, Waiting::default());
         }
         let Some(pair) = self.streams.get_mut(id) else { return };
         let slot = match direction {
             Direction::Read => &mut pair.read,
             Direction::Write => &mut pair.write,
+            Direction::Urgent => &mut pair.urgent,
         };
         match slot {
             Some(known) => known.clone_from(waker),
@@ -84,6 +88,9 @@ impl Wakers {
             Event::Stream(id, readiness) => {
                 if let Some(pair) = self.streams.get_mut(id) {
                     let over = readiness.has(Readiness::CLOSED) || readiness.has(Readiness::ERROR);
+                    if over || readiness.has(Readiness::URGENT) {
+                        woken.extend(pair.urgent.take());
+                    }
                     if over || readiness.has(Readiness::READABLE) {
                         woken.extend(pair.read.take());
                     }

@@ -112,6 +112,30 @@ impl Stack {
         let _ = self.with_tcp(now, |tcp, cx| tcp.set_keepalive(id, keepalive, cx));
     }
 
+    pub(crate) fn tcp_set_user_timeout(&mut self, now: Instant, id: ConnectionId, timeout: Option<Duration>) {
+        let _ = self.with_tcp(now, |tcp, cx| tcp.set_user_timeout(id, timeout, cx));
+    }
+
+    pub(crate) fn tcp_set_traffic_class(&mut self, now: Instant, id: ConnectionId, class: u8) {
+        let _ = self.with_tcp(now, |tcp, cx| tcp.set_traffic_class(id, class, cx));
+    }
+
+    pub(crate) fn tcp_set_hop_limit(&mut self, now: Instant, id: ConnectionId, hop_limit: u8) {
+        let _ = self.with_tcp(now, |tcp, cx| tcp.set_hop_limit(id, hop_limit, cx));
+    }
+
+    pub(crate) fn tcp_mark_urgent(&mut self, now: Instant, id: ConnectionId) {
+        let _ = self.with_tcp(now, |tcp, cx| tcp.mark_urgent(id, cx));
+    }
+
+    /// Urgent octets to be read; an error once the connection is over.
+    pub(crate) fn tcp_urgent_ahead(&self, id: ConnectionId) -> Result<u32, Error> {
+        match self.tcp.urgent_ahead(id)? {
+            0 if self.tcp.state(id)? == State::Closed => Err(self.tcp.error(id)?.unwrap_or(Error::Closed)),
+            ahead => Ok(ahead),
+        }
+    }
+
     pub(crate) fn tcp_info(&self, id: ConnectionId) -> Option<Info> {
         self.tcp.info(id).ok()
     }

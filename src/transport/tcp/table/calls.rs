@@ -114,11 +114,6 @@ impl Tcp {
         None
     }
 
-    /// What a listener listens on.
-    pub fn listener_addr(&self, id: ListenerId) -> Option<SocketAddr> {
-        Some(self.listeners.get(id)?.local)
-    }
-
     /// Closes a listener. Half-open connections go with it, those that nobody accepted are aborted, and accepted
     /// ones stay.
     pub fn close_listener(&mut self, id: ListenerId, cx: &mut Context<'_>) {
@@ -361,5 +356,37 @@ impl Tcp {
         cx: &mut Context<'_>,
     ) -> Result<(), Error> {
         self.call(id, cx, |connection, cx| connection.set_user_timeout(user_timeout, cx))
+    }
+
+    /// Everything written so far is urgent (RFC 9293 MUST-30).
+    ///
+    /// # Errors
+    /// There is no connection of this name.
+    pub fn mark_urgent(&mut self, id: ConnectionId, cx: &mut Context<'_>) -> Result<(), Error> {
+        self.call(id, cx, |connection, _| connection.mark_urgent())
+    }
+
+    /// Octets of urgent data still to be read (RFC 9293 MUST-33).
+    ///
+    /// # Errors
+    /// There is no connection of this name.
+    pub fn urgent_ahead(&self, id: ConnectionId) -> Result<u32, Error> {
+        Ok(self.slot(id)?.connection.urgent_ahead())
+    }
+
+    /// Sets DSCP and ECN of what is sent from now on (RFC 9293 MUST-48).
+    ///
+    /// # Errors
+    /// There is no connection of this name.
+    pub fn set_traffic_class(&mut self, id: ConnectionId, class: u8, cx: &mut Context<'_>) -> Result<(), Error> {
+        self.call(id, cx, |connection, _| connection.set_traffic_class(class))
+    }
+
+    /// Sets the hop limit of what is sent from now on (RFC 9293 MUST-49).
+    ///
+    /// # Errors
+    /// There is no connection of this name.
+    pub fn set_hop_limit(&mut self, id: ConnectionId, hop_limit: u8, cx: &mut Context<'_>) -> Result<(), Error> {
+        self.call(id, cx, |connection, _| connection.set_hop_limit(hop_limit))
     }
 }
