@@ -71,7 +71,8 @@ impl UdpSocket {
     /// The next datagram and its sender.
     ///
     /// # Errors
-    /// What ICMP said about a connected socket's datagrams: `ConnectionRefused`, `HostUnreachable`.
+    /// What ICMP said for certain about a connected socket's datagrams: `ConnectionRefused`, `PermissionDenied`. That
+    /// a peer can't be reached at the moment is no error (RFC 1122 §4.1.3.3).
     pub async fn recv_from(&self) -> io::Result<(Bytes, SocketAddr)> {
         let received = self.receive().await?;
         Ok((received.data, received.source))
