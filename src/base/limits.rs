@@ -2,6 +2,9 @@
 
 use crate::base::time::Duration;
 
+/// Large buffers a thread keeps for their next use: 4 MiB of them.
+pub const FREE_BUFFERS: usize = 64;
+
 /// Frames on their way through one direction of a simulated cable.
 pub const CABLE_FRAMES: usize = 1 << 16;
 

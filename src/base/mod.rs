@@ -5,6 +5,7 @@
 //! of everything above can be repeated from one seed.
 
 pub mod bucket;
+pub mod buffers;
 pub mod checksum;
 pub mod counters;
 pub mod drops;

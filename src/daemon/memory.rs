@@ -11,6 +11,7 @@
 //!                             ^  ^ give back
 //! ```
 
+use crate::base::buffers::Buffer;
 use crate::base::time::{Duration, Instant};
 
 /// A crowd: what fewer connections needed is not worth the work.
@@ -55,6 +56,7 @@ impl Memory {
 
 /// Gives what is free back to the system.
 pub(super) fn give_back() {
+    Buffer::give_back();
     #[cfg(target_env = "gnu")]
     #[expect(unsafe_code, reason = "the C library's allocator has no safe interface")]
     // SAFETY: it takes no pointers and may be called at any time from any thread.
