@@ -31,6 +31,8 @@ mod namespace_http;
 mod namespace_icmp;
 #[path = "namespace/many.rs"]
 mod namespace_many;
+#[path = "namespace/offload.rs"]
+mod namespace_offload;
 #[path = "namespace/pop3.rs"]
 mod namespace_pop3;
 #[path = "namespace/services.rs"]

@@ -8,6 +8,7 @@ use crate::daemon::signals::Signals;
 use crate::physical::cable::{Cable, CableCounts, Faults, Line};
 use crate::physical::frame::{Body, OutFrame};
 use crate::physical::host_side::HostSettings;
+use crate::physical::tap::TapOptions;
 use mio::{Events, Poll, Token};
 use std::io::ErrorKind;
 
@@ -49,7 +50,7 @@ pub fn run(
     let mut signals = Signals::register(poll.registry(), SIGNALS)?;
     let host = HostSettings { address: None, mtu: config.mtu };
     let [first, second] = &config.taps;
-    let open = |name: &str| Port::open(name, config.mtu, Some(host), capture, clock);
+    let open = |name: &str| Port::open(name, TapOptions::default(), Some(host), capture, clock);
     let mut ends = [open(first)?, open(second)?];
     for (index, end) in ends.iter().enumerate() {
         end.register(poll.registry(), Token(FIRST_PORT + index)).map_err(failed)?;

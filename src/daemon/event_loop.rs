@@ -23,15 +23,18 @@ use crate::daemon::port::{FileCapture, Port, Sent, create_capture};
 use crate::daemon::signals::{self, Signals};
 use crate::physical::frame::{DeviceId, Frame, OutFrame};
 use crate::physical::host_side::HostSettings;
+use crate::physical::tap::TapOptions;
 use ipnet::IpNet;
 use mio::{Events, Poll, Token, Waker};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
-/// Frames read from one TAP in one turn.
+/// Frames read from one TAP in one turn, and their bytes: what was read is dealt with while it is in the cache.
 const RECEIVE_BATCH: usize = 256;
-/// Frames, super-segments among them, written in one turn.
+const RECEIVE_BATCH_BYTES: usize = 512 << 10;
+/// Frames, super-segments among them, written in one turn, and their bytes: then what they are answered with is read.
 const TRANSMIT_BATCH: usize = 512;
+const TRANSMIT_BATCH_BYTES: usize = 1 << 20;
 
 /// Batches of resets that the last moment of the loop is given: for as many connections as there may be.
 const FAREWELL_BATCHES: usize = limits::TCP_CONNECTIONS / TRANSMIT_BATCH;
@@ -99,8 +102,8 @@ impl EventLoop {
         let capture = config.daemon.pcap.as_deref().map(create_capture).transpose()?;
         let mut ports = Vec::new();
         for (index, tap) in config.taps().into_iter().enumerate() {
-            let (mtu, host) = link_settings(config, tap);
-            let port = Port::open(tap, mtu, host, capture.as_ref(), clock)?;
+            let (options, host) = link_settings(config, tap);
+            let port = Port::open(tap, options, host, capture.as_ref(), clock)?;
             port.register(poll.registry(), Token(FIRST_PORT + index)).map_err(waiting_failed)?;
             ports.push(port);
         }
@@ -167,9 +170,14 @@ impl EventLoop {
         let told = self.wait(guest, stop_by)?;
         let now = self.clock.now();
         for (index, port) in self.ports.iter_mut().enumerate() {
+            let mut bytes = 0;
             for _ in 0..RECEIVE_BATCH {
                 let Some(frame) = port.receive()? else { break };
+                bytes += frame.bytes.len();
                 guest.receive(now, DeviceId(index as u16), frame);
+                if bytes >= RECEIVE_BATCH_BYTES {
+                    break;
+                }
             }
         }
         guest.run(now);
@@ -226,6 +234,7 @@ impl EventLoop {
 
     fn transmit(&mut self, guest: &mut impl Guest, now: Instant) {
         self.ports.iter_mut().for_each(Port::flush);
+        let mut bytes = 0;
         for _ in 0..TRANSMIT_BATCH {
             // Segments are built when they are taken: while a device has no room, none are.
             if self.ports.iter().any(Port::is_blocked) {
@@ -236,9 +245,13 @@ impl EventLoop {
                 self.has_more_to_send = false;
                 return;
             };
+            bytes += frame.len();
             let port = self.ports.get_mut(usize::from(device.0));
             if port.is_some_and(|port| port.transmit(frame) == Sent::Refused) {
                 guest.on_device_error();
+            }
+            if bytes >= TRANSMIT_BATCH_BYTES {
+                break;
             }
         }
         self.has_more_to_send = true;
@@ -249,14 +262,15 @@ fn waiting_failed(error: io::Error) -> Failure {
     Failure::running(format!("the event loop can't wait: {error}"))
 }
 
-/// The MTU of a TAP, which is that of the largest interface on it, and what to set on the kernel's side.
-fn link_settings(config: &Config, tap: &str) -> (u16, Option<HostSettings>) {
+/// How a TAP is opened, and what to set on the kernel's side, whose MTU is that of the largest interface on it.
+fn link_settings(config: &Config, tap: &str) -> (TapOptions, Option<HostSettings>) {
     let on_it = || config.interfaces.iter().filter(|interface| interface.tap.as_ref() == tap);
+    let options = TapOptions { offload: on_it().all(|interface| interface.offload), ..TapOptions::default() };
     let mtu = on_it().map(|interface| interface.effective_mtu()).max().unwrap_or(1500);
     let address = on_it().find_map(|interface| match interface.host.as_ref()?.as_ref() {
         IpNet::V4(net) => Some(*net),
         IpNet::V6(_) => None,
     });
     let is_touched = on_it().any(|interface| interface.brings_host_up());
-    (mtu, is_touched.then_some(HostSettings { address, mtu }))
+    (options, is_touched.then_some(HostSettings { address, mtu }))
 }

@@ -8,7 +8,7 @@ use crate::daemon::failure::Failure;
 use crate::physical::capture::{Capture, Captured, SharedCapture};
 use crate::physical::frame::{Device, Frame, OutFrame};
 use crate::physical::host_side::{HostSettings, HostSide};
-use crate::physical::tap::{Tap, is_down};
+use crate::physical::tap::{Tap, TapOptions, is_down};
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
@@ -69,12 +69,12 @@ impl Port {
     /// The device can't be had, or the kernel's side can't be set up.
     pub fn open(
         name: &str,
-        mtu: u16,
+        options: TapOptions,
         host: Option<HostSettings>,
         capture: Option<&FileCapture>,
         clock: Clock,
     ) -> Result<Port, Failure> {
-        let tap = Tap::open(name, mtu)?;
+        let tap = Tap::open(name, options)?;
         let host_side = host.map(|settings| HostSide::set_up(name, settings)).transpose()?;
         let descriptor = tap.as_raw_fd();
         let device: Box<dyn Device> = match capture {

@@ -1,29 +1,39 @@
 //! The TAP device: Ethernet frames between this process and the kernel, one `read` or `writev` each.
 //!
-//! Opened through `tun-tap`. A received frame gets a buffer of its own length: as a slice of a larger one, a
-//! single payload that an application does not read would keep all of that from being freed, and the limits of
-//! the floors above would bound nothing. Frames to send are gathered from where they lie. A super-segment
-//! is cut here ([`crate::physical::segmentation`]); if the kernel takes only its beginning, the rest follows when
-//! the frame is offered again.
+//! Opened with the virtio-net header where the kernel has it: super-segments then pass whole in both directions, and
+//! checksums of frames that don't leave the machine are never computed. Otherwise, or when asked to, it is the
+//! plain device of `tun-tap`: a super-segment is cut here ([`crate::physical::segmentation`]); if the kernel takes
+//! only its beginning, the rest follows when the frame is offered again.
+//!
+//! Frames to send are gathered from where they lie. Frames are received into large buffers that are used again:
+//! a frame that fills a good part of one goes up in it, a smaller one gets a buffer of its own length. As a slice of
+//! a larger one, a single payload that an application does not read would keep all of that from being used, and the
+//! limits of the floors above would bound nothing.
 //!
 //! The device is created if it does not exist and goes with the process; one that was made persistent
 //! (`ip tuntap add`) stays.
 
+mod open;
+mod virtio_net;
+
+use crate::base::buffers::Buffer;
 use crate::physical::frame::{Device, Frame, OutFrame};
-use crate::physical::segmentation::{Segment, Segments};
+use crate::physical::segmentation::{Segment, Segments, Slices};
 use bytes::Bytes;
+use open::Opened;
 use smallvec::SmallVec;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::os::fd::{AsRawFd, FromRawFd, IntoRawFd, RawFd};
-use tun_tap::{Iface, Mode};
+use std::os::fd::{AsRawFd, RawFd};
+use virtio_net::VirtioNet;
 
 /// The kernel's limit: 16 bytes with the terminating zero.
 pub const MAX_NAME_LEN: usize = 15;
 
-/// Ethernet header, two VLAN tags, and a reserve.
-const LINK_HEADERS: usize = 14 + 4 + 4 + 10;
+/// A received frame of at least this length goes up in the buffer it was read into, and so keeps at most four times
+/// its length; a shorter one is copied.
+const COPY_BREAK: usize = Buffer::CAPACITY / 4;
 /// Parts of one frame that go into one vectored write; a frame of more parts is joined first.
 const MAX_PARTS: usize = 64;
 
@@ -88,52 +98,119 @@ impl fmt::Display for TapError {
 
 impl std::error::Error for TapError {}
 
-/// An open TAP device.
+/// How a device is opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct TapOptions {
+    /// Let the kernel cut and join super-segments and complete checksums, if it can.
+    pub offload: bool,
+    /// It is opened once for each of several queues.
+    pub is_one_of_several: bool,
+}
+
+/// An open TAP device, or one queue of it.
 #[derive(Debug)]
 pub struct Tap {
     file: File,
     name: String,
-    /// What the kernel writes a frame into.
-    room: Vec<u8>,
+    has_header: bool,
+    cuts_udp: bool,
+    /// What the kernel writes the next frame into.
+    buffer: Buffer,
     /// How many segments of the frame that there was no room for are out already.
     segments_out: usize,
     joined: Vec<u8>,
 }
 
 impl Tap {
-    /// Opens the device `name`, creating it if it does not exist. Frames of up to `mtu` and the link's headers fit.
+    /// Opens the device `name`, creating it if it does not exist. A kernel that can't offload gives the plain device, and
+    /// the log says so.
     ///
     /// # Errors
     /// There is no TAP driver, no permission, or another process has the device.
-    pub fn open(name: &str, mtu: u16) -> Result<Tap, TapError> {
+    pub fn open(name: &str, options: TapOptions) -> Result<Tap, TapError> {
         let failed = |error| TapError { tap: name.to_owned(), what: "the TAP device can't be opened", error };
         check_name(name).map_err(|reason| failed(io::Error::new(ErrorKind::InvalidInput, reason)))?;
-        let iface = Iface::without_packet_info(name, Mode::Tap).map_err(failed)?;
-        iface.set_non_blocking().map_err(failed)?;
-        let name = iface.name().to_owned();
-        #[expect(unsafe_code, reason = "tun-tap gives its descriptor only as a number, and writes only in one piece")]
-        // SAFETY: `into_raw_fd` gives up the descriptor, so that the file is its only owner.
-        let file = unsafe { File::from_raw_fd(iface.into_raw_fd()) };
-        let room = vec![0; usize::from(mtu) + LINK_HEADERS];
-        Ok(Tap { file, name, room, segments_out: 0, joined: Vec::new() })
+        let Opened { file, name, has_header, cuts_udp } = if options.offload {
+            match open::offloading(name, options.is_one_of_several) {
+                Ok(opened) => opened,
+                Err(error) => {
+                    let opened = open::plain(name, options.is_one_of_several).map_err(failed)?;
+                    log::warn!("{name}: no offloads: {error}: plain frames are used, which is slower");
+                    opened
+                }
+            }
+        } else {
+            open::plain(name, options.is_one_of_several).map_err(failed)?
+        };
+        Ok(Tap { file, name, has_header, cuts_udp, buffer: Buffer::take(), segments_out: 0, joined: Vec::new() })
     }
 
     /// The name of the device.
     pub fn name(&self) -> &str {
         &self.name
     }
+
+    /// True if super-segments and undone checksums pass.
+    pub fn is_offloading(&self) -> bool {
+        self.has_header
+    }
+
+    /// Makes a frame of the `len` octets in the buffer.
+    fn received(&mut self, len: usize) -> Option<Frame> {
+        let (header, start) = if self.has_header {
+            (VirtioNet::parse(self.buffer.room().get(..len)?)?, virtio_net::LEN)
+        } else {
+            (VirtioNet::default(), 0)
+        };
+        let bytes = if len >= COPY_BREAK {
+            std::mem::replace(&mut self.buffer, Buffer::take()).freeze(start..len)
+        } else {
+            Bytes::copy_from_slice(self.buffer.room().get(start..len)?)
+        };
+        Some(Frame { bytes, checksum: header.checksum(), segment_size: header.segment_size() })
+    }
+
+    /// Leaves the frame to the kernel as it is, with `header` before it.
+    fn transmit_whole(&mut self, frame: &OutFrame, header: VirtioNet) -> io::Result<bool> {
+        let body: Slices<'_> = frame.body.iter().map(AsRef::as_ref).collect();
+        sent(write_frame(&self.file, &header.to_bytes(), &frame.head, &body, &mut self.joined))
+    }
+
+    /// Cuts the frame and completes its checksums.
+    fn transmit_cut(&mut self, frame: &OutFrame) -> io::Result<bool> {
+        let header = VirtioNet::default().to_bytes();
+        let before: &[u8] = if self.has_header { &header } else { &[] };
+        let already_out = std::mem::take(&mut self.segments_out);
+        for (index, segment) in (already_out..).zip(Segments::of(frame)?.skip(already_out)) {
+            let Segment { head, body } = segment;
+            if !sent(write_frame(&self.file, before, &head, &body, &mut self.joined))? {
+                self.segments_out = index;
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
 }
 
-fn write_segment(mut file: &File, segment: &Segment<'_>, joined: &mut Vec<u8>) -> io::Result<()> {
+/// False if there was no room.
+fn sent(result: io::Result<()>) -> io::Result<bool> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn write_frame(mut file: &File, before: &[u8], head: &[u8], body: &[&[u8]], joined: &mut Vec<u8>) -> io::Result<()> {
+    let parts = [before, head].into_iter().chain(body.iter().copied()).filter(|part| !part.is_empty());
+    let length: usize = parts.clone().map(<[u8]>::len).sum();
     let written = loop {
-        let result = if segment.body.is_empty() {
-            file.write(&segment.head)
-        } else if segment.body.len() < MAX_PARTS {
-            let parts: SmallVec<[IoSlice<'_>; 8]> =
-                std::iter::once(segment.head.as_ref()).chain(segment.body.iter().copied()).map(IoSlice::new).collect();
+        let result = if body.len() < MAX_PARTS {
+            let parts: SmallVec<[IoSlice<'_>; 8]> = parts.clone().map(IoSlice::new).collect();
             file.write_vectored(&parts)
         } else {
-            segment.write_into(joined);
+            joined.clear();
+            parts.clone().for_each(|part| joined.extend_from_slice(part));
             file.write(joined)
         };
         match result {
@@ -142,14 +219,18 @@ fn write_segment(mut file: &File, segment: &Segment<'_>, joined: &mut Vec<u8>) -
         }
     };
     // The kernel takes a frame whole or not at all.
-    if written == segment.len() { Ok(()) } else { Err(ErrorKind::WriteZero.into()) }
+    if written == length { Ok(()) } else { Err(ErrorKind::WriteZero.into()) }
 }
 
 impl Device for Tap {
     fn receive(&mut self) -> io::Result<Option<Frame>> {
         loop {
-            return match (&self.file).read(&mut self.room) {
-                Ok(len) => Ok(self.room.get(..len).map(|frame| Frame::plain(Bytes::copy_from_slice(frame)))),
+            return match (&self.file).read(self.buffer.room()) {
+                Ok(len) => match self.received(len) {
+                    Some(frame) => Ok(Some(frame)),
+                    // Not even a header: no frame.
+                    None => continue,
+                },
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 // A device that is down has nothing to say until it is up again.
                 Err(error) if error.kind() == ErrorKind::WouldBlock || is_down(&error) => Ok(None),
@@ -159,18 +240,10 @@ impl Device for Tap {
     }
 
     fn transmit(&mut self, frame: &OutFrame) -> io::Result<bool> {
-        let already_out = std::mem::take(&mut self.segments_out);
-        for (index, segment) in (already_out..).zip(Segments::of(frame)?.skip(already_out)) {
-            match write_segment(&self.file, &segment, &mut self.joined) {
-                Ok(()) => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.segments_out = index;
-                    return Ok(false);
-                }
-                Err(error) => return Err(error),
-            }
+        match VirtioNet::of(frame, self.cuts_udp).filter(|_| self.has_header) {
+            Some(header) => self.transmit_whole(frame, header),
+            None => self.transmit_cut(frame),
         }
-        Ok(true)
     }
 }
 

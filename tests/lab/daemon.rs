@@ -34,7 +34,7 @@ impl Daemon {
     pub fn start_unready(namespace: &Namespace, name: &str, config: &str, flags: &[&str]) -> Daemon {
         let folder = namespace.folder();
         let control = folder.join(format!("{name}.sock"));
-        namespace.write(&format!("{name}.toml"), config);
+        namespace.write(&format!("{name}.toml"), as_wanted(config));
         let binary = binary();
         let config_file = format!("{name}.toml");
         let mut words = vec!["setpriv", "--pdeathsig", "KILL", binary.to_str().unwrap(), "run"];
@@ -140,6 +140,16 @@ impl Drop for Daemon {
         }
         assert!(!self.log().contains("panicked"), "the daemon {} panicked: {}", self.name, self.log());
     }
+}
+
+/// True if devices offload, as they do by default; `TAPSTACK_OFFLOAD=false` has all tests run with plain frames.
+pub fn offloads() -> bool {
+    std::env::var("TAPSTACK_OFFLOAD").map_or(true, |value| value != "false")
+}
+
+/// `config` with every interface offloading or not.
+fn as_wanted(config: &str) -> String {
+    if offloads() { config.to_owned() } else { config.replace("[[interface]]", "[[interface]]\noffload = false") }
 }
 
 /// A namespace with a daemon at 192.0.2.2 on `tap0`, every service on; the kernel is 192.0.2.1.

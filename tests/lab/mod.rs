@@ -9,6 +9,8 @@
 //! is ended by its process id, also when the test fails, and then the daemon's log is printed. What a test run
 //! that was killed left behind is removed by the next one.
 //!
+//! With `TAPSTACK_OFFLOAD=false` every daemon uses plain frames.
+//!
 //! [`Namespace`] is an empty one; [`Lab`] has a daemon in it; [`Daemon`] and [`Cable`] are for those who build more.
 
 mod cable;
@@ -17,7 +19,7 @@ mod namespace;
 mod wire;
 
 pub use cable::{BadLine, Cable};
-pub use daemon::{Daemon, Lab, binary};
+pub use daemon::{Daemon, Lab, binary, offloads};
 pub use namespace::{Namespace, Running};
 pub use wire::{http, noise, read_to_end, sha256};
 
