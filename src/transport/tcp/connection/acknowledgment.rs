@@ -62,7 +62,7 @@ impl Connection {
         // The window of a segment with SYN is never scaled (RFC 7323 §2.2).
         let shift = if seg.flags.syn() { 0 } else { self.agreed.their_shift() };
         self.snd.set_window(seg.seq, seg.ack, u32::from(seg.window) << shift);
-        if self.rtt.srtt.is_none()
+        if self.rtt.srtt().is_none()
             && let Some(rtt) = acked.rtt.or_else(|| self.echoed_rtt(seg, &acked, cx.now))
         {
             self.rtt.on_sample(rtt);
@@ -125,6 +125,7 @@ impl Connection {
         if verdict.recovered {
             self.congestion.on_recovered(now, in_flight);
         }
+        let app_limited = self.usage.is_app_limited(self.congestion.window(), mss);
         self.congestion.on_ack(&AckSample {
             now,
             acked_bytes,
@@ -133,7 +134,7 @@ impl Connection {
             in_flight_before_bytes: in_flight_before,
             in_flight_bytes: in_flight,
             rtt,
-            app_limited: self.usage.is_app_limited(self.congestion.window(), mss),
+            app_limited,
             phase: self.recovery.phase(),
         });
         self.usage.on_ack(self.snd.una, self.snd.nxt, in_flight);

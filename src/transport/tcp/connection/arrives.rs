@@ -5,7 +5,8 @@
 
 use super::interface::Error;
 use super::output::AckDue;
-use super::{Connection, Timer};
+use super::{CHALLENGES_PER_SECOND, Connection, Timer};
+use crate::base::bucket::Bucket;
 use crate::base::counters::Counter;
 use crate::base::drops::{DropReason, Outcome};
 use crate::base::seq::Seq;
@@ -137,7 +138,8 @@ impl Connection {
 
     /// Sends a challenge ACK (RFC 5961 §3.2) unless there were too many (§7).
     pub(super) fn challenge(&mut self, cx: &mut Context) {
-        if self.liveness.challenges.take(cx.now) {
+        let limit = || Box::new(Bucket::new(CHALLENGES_PER_SECOND, CHALLENGES_PER_SECOND));
+        if self.liveness.challenges.get_or_insert_with(limit).take(cx.now) {
             cx.counters.count(Counter::TcpChallengeAck);
             self.pending.challenge |= self.pending.ack != AckDue::Now;
             self.pending.ack = AckDue::Now;

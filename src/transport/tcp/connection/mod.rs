@@ -57,11 +57,12 @@ use crate::base::time::Instant;
 use crate::network::packet::PathErrorKind;
 use crate::transport::Context;
 use crate::transport::tcp::config::Config;
+use crate::transport::tcp::ends::Ends;
 use crate::transport::tcp::info::{Info, TimerInfo};
 use crate::transport::tcp::mss::{default_mss, mss_for};
 use crate::transport::tcp::options::TIMESTAMPS_LEN;
 use crate::transport::tcp::state::State;
-use congestion::CongestionControl;
+use congestion::Controller;
 use flight::Flight;
 use handshake::Agreed;
 use output::Pending;
@@ -87,8 +88,7 @@ const CHALLENGES_PER_SECOND: u32 = 10;
 /// `handle_timeout` is called at [`deadline`](Self::deadline) or later; calling it early does nothing.
 #[derive(Debug)]
 pub struct Connection {
-    local: SocketAddr,
-    remote: SocketAddr,
+    ends: Ends,
     config: Rc<Config>,
     state: State,
     snd: Snd,
@@ -99,7 +99,7 @@ pub struct Connection {
     flight: Flight,
     rtt: Rtt,
     recovery: Recovery,
-    congestion: Box<dyn CongestionControl>,
+    congestion: Controller,
     usage: WindowUse,
     timers: Timers,
     pending: Pending,
@@ -134,13 +134,13 @@ struct Liveness {
     /// When data was last sent.
     sent_at: Instant,
     /// Keepalives sent since something last arrived.
-    keepalives: u32,
+    keepalives: u16,
     /// Window probes sent since the window was last open.
-    probes: u32,
+    probes: u16,
     /// What ICMP said and must not abort the connection (RFC 9293 SHLD-25, MUST-56).
     soft_error: Option<PathErrorKind>,
-    /// Limits challenge ACKs (RFC 5961 §7).
-    challenges: Bucket,
+    /// Limits challenge ACKs (RFC 5961 §7), once there was one.
+    challenges: Option<Box<Bucket>>,
 }
 
 /// How much of the congestion window is used: it must not grow while it is not (RFC 9293 §3.8.2, RFC 7661 in
@@ -182,8 +182,8 @@ struct Totals {
     bytes_acked: u64,
     bytes_received: u64,
     bytes_retransmitted: u64,
-    retransmissions: u64,
-    timeouts: u64,
+    retransmissions: u32,
+    timeouts: u32,
 }
 
 impl Connection {
@@ -236,8 +236,7 @@ impl Connection {
         let mut rcv = Rcv::new(Seq::default(), u32::from(config.syn_window()), path_mss);
         rcv.edge = rcv.nxt;
         Connection {
-            local,
-            remote,
+            ends: Ends::new(local, remote),
             state: State::Closed,
             snd: Snd::new(iss, peer_mss, path_mss),
             rcv,
@@ -258,7 +257,7 @@ impl Connection {
                 keepalives: 0,
                 probes: 0,
                 soft_error: None,
-                challenges: Bucket::new(CHALLENGES_PER_SECOND, CHALLENGES_PER_SECOND),
+                challenges: None,
             },
             user: User::default(),
             totals: Totals::default(),
@@ -269,7 +268,7 @@ impl Connection {
     /// The peer's SYN is known: receive variables and SendMSS (RFC 9293 MUST-15).
     fn on_peer_syn(&mut self, irs: Seq, mss: Option<u16>) {
         self.rcv = Rcv::new(irs, u32::from(self.config.syn_window()), self.snd.path_mss);
-        self.snd.peer_mss = mss.unwrap_or(default_mss(self.remote.ip())).max(crate::transport::tcp::mss::MIN_MSS);
+        self.snd.peer_mss = mss.unwrap_or(default_mss(self.remote().ip())).max(crate::transport::tcp::mss::MIN_MSS);
     }
 
     /// Changes the state; the only place that does.
@@ -335,14 +334,19 @@ impl Connection {
         self.state
     }
 
+    /// Both ends.
+    pub(in crate::transport::tcp) fn ends(&self) -> &Ends {
+        &self.ends
+    }
+
     /// Our end.
     pub fn local(&self) -> SocketAddr {
-        self.local
+        self.ends.local()
     }
 
     /// The other end.
     pub fn remote(&self) -> SocketAddr {
-        self.remote
+        self.ends.remote()
     }
 
     /// Why the connection failed, if it did.
@@ -382,8 +386,8 @@ impl Connection {
         }
         let (window, edge) = self.announcement();
         Some(TimeWaitFacts {
-            local: self.local,
-            remote: self.remote,
+            local: self.local(),
+            remote: self.remote(),
             snd_nxt: self.snd.nxt,
             rcv_nxt: self.rcv.nxt,
             rcv_wnd: edge - self.rcv.nxt,
@@ -400,8 +404,8 @@ impl Connection {
         let micros = |duration: crate::base::time::Duration| duration.as_micros() as u64;
         Info {
             state: self.state.to_string(),
-            local: self.local,
-            remote: self.remote,
+            local: self.local(),
+            remote: self.remote(),
             congestion: self.congestion.name(),
             cwnd_bytes: window.cwnd,
             ssthresh_bytes: (window.ssthresh != u32::MAX).then_some(window.ssthresh),
@@ -409,9 +413,9 @@ impl Connection {
             in_flight_bytes: self.recovery.pipe(&self.flight),
             lost_bytes: self.flight.lost(),
             sacked_bytes: self.flight.sacked(),
-            srtt_us: self.rtt.srtt.map(micros),
-            rttvar_us: self.rtt.srtt.map(|_| micros(self.rtt.rttvar)),
-            min_rtt_us: self.rtt.min.map(micros),
+            srtt_us: self.rtt.srtt().map(micros),
+            rttvar_us: self.rtt.srtt().map(|_| micros(self.rtt.rttvar())),
+            min_rtt_us: self.rtt.min().map(micros),
             rto_us: micros(self.rtt.rto(&self.config)),
             backoff: self.rtt.backoff,
             send_queue_bytes: self.output.len() as u64,
@@ -427,8 +431,8 @@ impl Connection {
             bytes_acked: self.totals.bytes_acked,
             bytes_received: self.totals.bytes_received,
             bytes_retransmitted: self.totals.bytes_retransmitted,
-            retransmissions: self.totals.retransmissions,
-            timeouts: self.totals.timeouts,
+            retransmissions: u64::from(self.totals.retransmissions),
+            timeouts: u64::from(self.totals.timeouts),
             timers: Timer::ALL
                 .into_iter()
                 .filter_map(|timer| {

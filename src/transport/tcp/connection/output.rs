@@ -283,7 +283,7 @@ impl Connection {
     /// The options of our SYN: all that we can do. Of our SYN-ACK: what the peer asked for as well.
     fn syn_options(&self, is_answer: bool, cx: &Context) -> Options {
         // RFC 9293 MUST-14, MUST-67: the MSS says what we can take, whatever the peer takes.
-        let mss = mss_for(self.remote.ip(), cx.paths.mtu_to(self.remote.ip()));
+        let mss = mss_for(self.remote().ip(), cx.paths.mtu_to(self.remote().ip()));
         let (scale, sack) = if is_answer {
             (self.agreed.window_scale.map(|scale| scale.ours), self.agreed.sack)
         } else {
@@ -423,8 +423,8 @@ impl Connection {
 
     fn header(&self) -> Header {
         Header {
-            local: self.local,
-            remote: self.remote,
+            local: self.local(),
+            remote: self.remote(),
             seq: self.snd.nxt,
             ack: Seq(0),
             flags: Flags::NONE,

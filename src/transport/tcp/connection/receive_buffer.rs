@@ -7,7 +7,8 @@
 use crate::base::limits::TCP_OUT_OF_ORDER_RANGES;
 use crate::base::ranges::Range;
 use crate::base::seq::Seq;
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
+use smallvec::SmallVec;
 use std::collections::VecDeque;
 
 /// Payloads below this are copied.
@@ -27,17 +28,66 @@ impl Held {
     }
 }
 
-/// The unread stream and what lies beyond its gaps.
+/// The unread stream and what lies beyond its gaps. What keeps octets is allocated with the first of them and freed
+/// with the last: most connections have nothing to read most of the time.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ReceiveBuffer {
-    /// In order.
+    ready_len: u32,
+    held_len: u32,
+    queues: Option<Box<Queues>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Queues {
+    /// In order: the first piece apart from the others, since one is all there is for a reader that keeps up.
+    front: Bytes,
     ready: VecDeque<Bytes>,
-    ready_len: usize,
     /// Small payloads in order after `ready`, growing.
     tail: BytesMut,
     /// Beyond the first gap, in order and without overlaps.
     held: VecDeque<Held>,
-    held_len: usize,
+}
+
+impl Queues {
+    /// Takes what follows in order.
+    fn make_ready(&mut self, bytes: Bytes) {
+        if bytes.len() < COPY_BREAK && self.tail.len() + bytes.len() <= MERGED {
+            self.tail.extend_from_slice(&bytes);
+            return;
+        }
+        self.freeze_tail();
+        if bytes.len() < COPY_BREAK {
+            self.tail.extend_from_slice(&bytes);
+        } else {
+            self.push_ready(bytes);
+        }
+    }
+
+    fn freeze_tail(&mut self) {
+        if !self.tail.is_empty() {
+            let tail = std::mem::take(&mut self.tail).freeze();
+            self.push_ready(tail);
+        }
+    }
+
+    fn push_ready(&mut self, bytes: Bytes) {
+        if self.front.is_empty() && self.ready.is_empty() {
+            self.front = bytes;
+        } else {
+            self.ready.push_back(bytes);
+        }
+    }
+
+    /// Takes up to `max` octets of the first piece.
+    fn read(&mut self, max: usize) -> Bytes {
+        if self.front.is_empty() {
+            self.freeze_tail();
+        }
+        if max < self.front.len() {
+            return self.front.split_to(max);
+        }
+        std::mem::replace(&mut self.front, self.ready.pop_front().unwrap_or_default())
+    }
 }
 
 /// There is no room for another range of out-of-order data.
@@ -47,29 +97,32 @@ pub(super) struct TooManyRanges;
 impl ReceiveBuffer {
     /// Octets that can be read.
     pub(super) fn ready_len(&self) -> usize {
-        self.ready_len
+        self.ready_len as usize
     }
 
     /// Octets beyond the first gap.
     pub(super) fn held_len(&self) -> usize {
-        self.held_len
+        self.held_len as usize
     }
 
     /// Takes what arrived at `nxt` and gives the next number expected: after it, and after whatever it
     /// joined up with.
     pub(super) fn append(&mut self, nxt: Seq, bytes: Bytes) -> Seq {
         let mut nxt = nxt + bytes.len() as u32;
-        self.make_ready(bytes);
-        while let Some(held) = self.held.pop_front_if(|held| held.seq.at_or_before(nxt)) {
-            self.held_len -= held.bytes.len();
+        if bytes.is_empty() && self.held_len == 0 {
+            return nxt;
+        }
+        let queues = self.queues.get_or_insert_default();
+        self.ready_len += bytes.len() as u32;
+        queues.make_ready(bytes);
+        while let Some(held) = queues.held.pop_front_if(|held| held.seq.at_or_before(nxt)) {
+            self.held_len -= held.bytes.len() as u32;
             let known = nxt.past(held.seq) as usize;
             if known < held.bytes.len() {
                 nxt = held.range().end;
-                self.make_ready(held.bytes.slice(known..));
+                self.ready_len += (held.bytes.len() - known) as u32;
+                queues.make_ready(held.bytes.slice(known..));
             }
-        }
-        if self.held.is_empty() {
-            self.held = VecDeque::new();
         }
         nxt
     }
@@ -77,7 +130,7 @@ impl ReceiveBuffer {
     /// Keeps what arrived beyond a gap; the octets that were not yet there are counted in the result.
     pub(super) fn hold(&mut self, seq: Seq, bytes: Bytes) -> Result<u32, TooManyRanges> {
         let arrived = Range::starting(seq, bytes.len() as u32);
-        let gaps: Vec<Range> = arrived.gaps(self.held.iter().map(Held::range)).collect();
+        let gaps: SmallVec<[Range; 4]> = arrived.gaps(self.held().map(Held::range)).collect();
         if !gaps.is_empty() && self.held_ranges().count() >= TCP_OUT_OF_ORDER_RANGES && !self.touches(arrived) {
             return Err(TooManyRanges);
         }
@@ -92,7 +145,7 @@ impl ReceiveBuffer {
 
     /// The ranges beyond the first gap, in order, adjacent pieces joined.
     pub(super) fn held_ranges(&self) -> impl Iterator<Item = Range> + '_ {
-        let mut pieces = self.held.iter().map(Held::range).peekable();
+        let mut pieces = self.held().map(Held::range).peekable();
         std::iter::from_fn(move || {
             let mut range = pieces.next()?;
             while let Some(next) = pieces.next_if(|next| next.start == range.end) {
@@ -104,24 +157,23 @@ impl ReceiveBuffer {
 
     /// The number after the last octet held.
     pub(super) fn held_end(&self) -> Option<Seq> {
-        self.held.back().map(|held| held.range().end)
+        self.held().next_back().map(|held| held.range().end)
+    }
+
+    fn held(&self) -> impl DoubleEndedIterator<Item = &Held> {
+        self.queues.iter().flat_map(|queues| &queues.held)
     }
 
     /// Takes up to `max` octets of the stream, as many as lie together.
     pub(super) fn read(&mut self, max: usize) -> Option<Bytes> {
-        if self.ready.is_empty() && !self.tail.is_empty() {
-            let tail = std::mem::take(&mut self.tail).freeze();
-            self.ready.push_back(tail);
-        }
-        let front = self.ready.front_mut()?;
-        let bytes = front.split_to(max.min(front.len()));
-        if !front.has_remaining() {
-            self.ready.pop_front();
-        }
-        self.ready_len -= bytes.len();
         if self.ready_len == 0 {
+            return None;
+        }
+        let bytes = self.queues.as_mut()?.read(max);
+        self.ready_len -= bytes.len() as u32;
+        if self.ready_len == 0 && self.held_len == 0 {
             // An idle connection owns no buffers.
-            self.ready = VecDeque::new();
+            self.queues = None;
         }
         Some(bytes)
     }
@@ -133,33 +185,16 @@ impl ReceiveBuffer {
 
     /// True if `arrived` joins or overlaps something held, so that it adds no range.
     fn touches(&self, arrived: Range) -> bool {
-        self.held
-            .iter()
+        self.held()
             .any(|held| held.range().start.at_or_before(arrived.end) && arrived.start.at_or_before(held.range().end))
     }
 
-    fn make_ready(&mut self, bytes: Bytes) {
-        self.ready_len += bytes.len();
-        if bytes.len() < COPY_BREAK && self.tail.len() + bytes.len() <= MERGED {
-            self.tail.extend_from_slice(&bytes);
-            return;
-        }
-        if !self.tail.is_empty() {
-            let tail = std::mem::take(&mut self.tail).freeze();
-            self.ready.push_back(tail);
-        }
-        if bytes.len() < COPY_BREAK {
-            self.tail.extend_from_slice(&bytes);
-        } else if !bytes.is_empty() {
-            self.ready.push_back(bytes);
-        }
-    }
-
     fn insert(&mut self, seq: Seq, bytes: Bytes) {
-        self.held_len += bytes.len();
-        let place = self.held.partition_point(|held| held.seq.before(seq));
+        self.held_len += bytes.len() as u32;
+        let held = &mut self.queues.get_or_insert_default().held;
+        let place = held.partition_point(|held| held.seq.before(seq));
         if bytes.len() < COPY_BREAK
-            && let Some(before) = place.checked_sub(1).and_then(|before| self.held.get_mut(before))
+            && let Some(before) = place.checked_sub(1).and_then(|before| held.get_mut(before))
             && before.range().end == seq
             && before.bytes.len() + bytes.len() <= MERGED
         {
@@ -170,7 +205,7 @@ impl ReceiveBuffer {
             return;
         }
         let bytes = if bytes.len() < COPY_BREAK { Bytes::copy_from_slice(&bytes) } else { bytes };
-        self.held.insert(place, Held { seq, bytes });
+        held.insert(place, Held { seq, bytes });
     }
 }
 

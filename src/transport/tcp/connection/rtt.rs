@@ -2,6 +2,7 @@
 
 use crate::base::time::Duration;
 use crate::transport::tcp::config::Config;
+use std::num::NonZeroU64;
 
 /// G: the granularity of the clock that samples are taken with.
 const GRANULARITY: Duration = Duration::from_millis(1);
@@ -10,30 +11,48 @@ const INITIAL_RTO: Duration = Duration::from_secs(1);
 /// The RTO for data after the timer expired for a SYN (RFC 6298 (5.7)).
 const RTO_AFTER_LOST_SYN: Duration = Duration::from_secs(3);
 
-/// SRTT, RTTVAR and RTO.
-#[derive(Clone, Debug)]
+/// No sample is longer: ten minutes, in nanoseconds.
+const LONGEST_SAMPLE: u64 = 600_000_000_000;
+
+/// SRTT, RTTVAR and RTO, in nanoseconds: a `Duration` is twice as large.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Rtt {
     /// Smoothed round-trip time; `None` before the first sample.
-    pub(super) srtt: Option<Duration>,
+    srtt: Option<NonZeroU64>,
     /// Round-trip time variation.
-    pub(super) rttvar: Duration,
+    rttvar: u64,
     /// The least sample.
-    pub(super) min: Option<Duration>,
-    /// The RTO without backoff, not yet bounded.
-    base: Duration,
+    min: Option<NonZeroU64>,
     /// How often the RTO was doubled since the last sample (RFC 6298 (5.5)).
     pub(super) backoff: u32,
+    syn_was_lost: bool,
 }
 
 impl Rtt {
     pub(super) fn new() -> Self {
-        Rtt { srtt: None, rttvar: Duration::ZERO, min: None, base: INITIAL_RTO, backoff: 0 }
+        Rtt::default()
+    }
+
+    /// Smoothed round-trip time; `None` before the first sample.
+    pub(super) fn srtt(&self) -> Option<Duration> {
+        self.srtt.map(|srtt| Duration::from_nanos(srtt.get()))
+    }
+
+    /// Round-trip time variation.
+    pub(super) fn rttvar(&self) -> Duration {
+        Duration::from_nanos(self.rttvar)
+    }
+
+    /// The least sample.
+    pub(super) fn min(&self) -> Option<Duration> {
+        self.min.map(|min| Duration::from_nanos(min.get()))
     }
 
     /// Takes a sample: (2.2) for the first, (2.3) for the others. It ends any backoff.
     pub(super) fn on_sample(&mut self, sample: Duration) {
-        self.min = Some(self.min.map_or(sample, |min| min.min(sample)));
-        let srtt = match self.srtt {
+        let sample = u64::try_from(sample.as_nanos()).unwrap_or(u64::MAX).min(LONGEST_SAMPLE);
+        self.min = NonZeroU64::new(self.min.map_or(sample, |min| min.get().min(sample)).max(1));
+        let srtt = match self.srtt.map(NonZeroU64::get) {
             None => {
                 self.rttvar = sample / 2;
                 sample
@@ -44,8 +63,7 @@ impl Rtt {
                 srtt * 7 / 8 + sample / 8
             }
         };
-        self.srtt = Some(srtt);
-        self.base = srtt + GRANULARITY.max(self.rttvar * 4);
+        self.srtt = NonZeroU64::new(srtt.max(1));
         self.backoff = 0;
     }
 
@@ -56,15 +74,22 @@ impl Rtt {
 
     /// The handshake is over, and its SYN had to be sent again: (5.7).
     pub(super) fn on_handshake_after_lost_syn(&mut self) {
-        if self.srtt.is_none() {
-            self.base = RTO_AFTER_LOST_SYN;
-        }
+        self.syn_was_lost = true;
         self.backoff = 0;
+    }
+
+    /// The RTO without backoff, not yet bounded: (2.1) and (5.7) before the first sample, (2.3) after it.
+    fn base(&self) -> Duration {
+        match self.srtt() {
+            None if self.syn_was_lost => RTO_AFTER_LOST_SYN,
+            None => INITIAL_RTO,
+            Some(srtt) => srtt + GRANULARITY.max(self.rttvar() * 4),
+        }
     }
 
     /// The RTO without backoff.
     pub(super) fn base_rto(&self, config: &Config) -> Duration {
-        self.base.clamp(config.min_rto, config.max_rto)
+        self.base().clamp(config.min_rto, config.max_rto)
     }
 
     /// The RTO.
@@ -95,11 +120,11 @@ mod tests {
     fn samples_are_smoothed_as_rfc_6298_says() {
         let mut rtt = Rtt::new();
         rtt.on_sample(ms(400));
-        assert_eq!((rtt.srtt, rtt.rttvar), (Some(ms(400)), ms(200)));
+        assert_eq!((rtt.srtt(), rtt.rttvar()), (Some(ms(400)), ms(200)));
         assert_eq!(rtt.rto(&Config::default()), ms(1200));
         rtt.on_sample(ms(800));
         // RTTVAR = 3/4 * 200 + 1/4 * 400; SRTT = 7/8 * 400 + 1/8 * 800.
-        assert_eq!((rtt.srtt, rtt.rttvar), (Some(ms(450)), ms(250)));
+        assert_eq!((rtt.srtt(), rtt.rttvar()), (Some(ms(450)), ms(250)));
         assert_eq!(rtt.rto(&Config::default()), ms(1450));
     }
 

@@ -22,79 +22,70 @@ struct Chunk {
     bytes: Bytes,
 }
 
-/// The unacknowledged and unsent part of the stream.
+/// The unacknowledged and unsent part of the stream. What keeps it is allocated with the first octet and freed with
+/// the last: an idle connection owns no buffers.
 #[derive(Clone, Debug)]
 pub(super) struct SendBuffer {
     /// The sequence number of the first octet.
     start: Seq,
-    /// Octets of the stream before `start`.
+    /// Octets kept.
+    len: u32,
+    queue: Option<Box<Queue>>,
+}
+
+/// What is kept.
+#[derive(Clone, Debug, Default)]
+struct Queue {
+    /// Octets that were here and are acknowledged; chunks count theirs from the same beginning.
     before: u64,
-    /// Octets in `chunks` and `tail`.
-    len: usize,
     chunks: VecDeque<Chunk>,
     /// Small writes, growing.
     tail: BytesMut,
 }
 
-impl SendBuffer {
-    /// An empty buffer whose first octet will have the number `start`.
-    pub(super) fn new(start: Seq) -> Self {
-        SendBuffer { start, before: 0, len: 0, chunks: VecDeque::new(), tail: BytesMut::new() }
-    }
-
-    /// Octets kept.
-    pub(super) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// The sequence number after the last octet: where more data, or the FIN, goes.
-    pub(super) fn end(&self) -> Seq {
-        self.start + self.len as u32
-    }
-
-    /// Takes `bytes`.
-    pub(super) fn push(&mut self, bytes: Bytes) {
-        let len = bytes.len();
-        if len < SMALL {
-            if self.tail.len() + len > TAIL {
-                self.freeze_tail();
-            }
-            self.tail.extend_from_slice(&bytes);
-        } else {
+impl Queue {
+    fn push(&mut self, bytes: Bytes) {
+        if bytes.len() >= SMALL {
             self.freeze_tail();
+            return self.push_chunk(bytes);
+        }
+        if self.tail.len() + bytes.len() > TAIL {
+            self.freeze_tail();
+        }
+        self.tail.extend_from_slice(&bytes);
+    }
+
+    /// Where the part that is not growing ends.
+    fn frozen_end(&self) -> u64 {
+        self.chunks.back().map_or(self.before, |last| last.end)
+    }
+
+    fn push_chunk(&mut self, bytes: Bytes) {
+        self.chunks.push_back(Chunk { end: self.frozen_end() + bytes.len() as u64, bytes });
+    }
+
+    fn freeze_tail(&mut self) {
+        if !self.tail.is_empty() {
+            let bytes = std::mem::take(&mut self.tail).freeze();
             self.push_chunk(bytes);
         }
-        self.len += len;
     }
 
-    /// Lets go of everything before `seq`.
-    pub(super) fn advance(&mut self, seq: Seq) {
-        let count = (seq.past(self.start) as usize).min(self.len);
-        if count > self.len - self.tail.len() {
+    fn advance(&mut self, count: u32) {
+        let before = self.before + u64::from(count);
+        if before > self.frozen_end() {
             self.freeze_tail();
         }
-        self.before += count as u64;
-        self.start += count as u32;
-        self.len -= count;
+        self.before = before;
         while self.chunks.front().is_some_and(|chunk| chunk.end <= self.before) {
             self.chunks.pop_front();
         }
-        if self.len == 0 {
-            // An idle connection owns no buffers.
-            self.chunks = VecDeque::new();
-            self.tail = BytesMut::new();
-        }
     }
 
-    /// The octets of `range`, as slices of what was given.
-    pub(super) fn slice(&mut self, range: Range) -> Body {
+    fn slice(&mut self, offset: u32, len: u32) -> Body {
         let mut body = Body::new();
-        let range = range.intersection(Range::new(self.start, self.end()));
-        if range.is_empty() {
-            return body;
-        }
-        let mut from = self.before + u64::from(range.start - self.start);
-        let to = from + u64::from(range.len());
+        let mut from = self.before + u64::from(offset);
+        let to = from + u64::from(len);
         if to > self.frozen_end() {
             self.freeze_tail();
         }
@@ -110,26 +101,56 @@ impl SendBuffer {
         }
         body
     }
+}
+
+impl SendBuffer {
+    /// An empty buffer whose first octet will have the number `start`.
+    pub(super) fn new(start: Seq) -> Self {
+        SendBuffer { start, len: 0, queue: None }
+    }
+
+    /// Octets kept.
+    pub(super) fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// The sequence number after the last octet: where more data, or the FIN, goes.
+    pub(super) fn end(&self) -> Seq {
+        self.start + self.len
+    }
+
+    /// Takes `bytes`.
+    pub(super) fn push(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.len += bytes.len() as u32;
+            self.queue.get_or_insert_default().push(bytes);
+        }
+    }
+
+    /// Lets go of everything before `seq`.
+    pub(super) fn advance(&mut self, seq: Seq) {
+        let count = seq.past(self.start).min(self.len);
+        self.start += count;
+        self.len -= count;
+        if self.len == 0 {
+            self.queue = None;
+        } else if let Some(queue) = &mut self.queue {
+            queue.advance(count);
+        }
+    }
+
+    /// The octets of `range`, as slices of what was given.
+    pub(super) fn slice(&mut self, range: Range) -> Body {
+        let range = range.intersection(Range::new(self.start, self.end()));
+        match &mut self.queue {
+            Some(queue) if !range.is_empty() => queue.slice(range.start - self.start, range.len()),
+            _ => Body::new(),
+        }
+    }
 
     /// Lets go of everything, for a connection that is over.
     pub(super) fn clear(&mut self) {
         *self = SendBuffer::new(self.end());
-    }
-
-    fn frozen_end(&self) -> u64 {
-        self.before + (self.len - self.tail.len()) as u64
-    }
-
-    fn push_chunk(&mut self, bytes: Bytes) {
-        let begin = self.chunks.back().map_or(self.before, |last| last.end);
-        self.chunks.push_back(Chunk { end: begin + bytes.len() as u64, bytes });
-    }
-
-    fn freeze_tail(&mut self) {
-        if !self.tail.is_empty() {
-            let bytes = std::mem::take(&mut self.tail).freeze();
-            self.push_chunk(bytes);
-        }
     }
 }
 
@@ -169,7 +190,7 @@ mod tests {
         buffer.push(Bytes::from(vec![0; 100_000]));
         buffer.push(Bytes::from_static(b"small"));
         buffer.advance(buffer.end());
-        assert_eq!((buffer.len(), buffer.chunks.capacity(), buffer.tail.capacity()), (0, 0, 0));
+        assert!(buffer.len() == 0 && buffer.queue.is_none());
     }
 
     proptest! {

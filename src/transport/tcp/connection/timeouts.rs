@@ -54,7 +54,8 @@ impl Connection {
         }
         if is_probing {
             // RFC 9293 SHLD-29 (first after an RTO), SHLD-30 (then backed off).
-            let delay = backed_off(self.rtt.base_rto(&self.config), self.liveness.probes, self.config.max_rto);
+            let delay =
+                backed_off(self.rtt.base_rto(&self.config), u32::from(self.liveness.probes), self.config.max_rto);
             self.timers.start(Timer::Persist, now + delay);
         } else if self.is_waiting_for_window() {
             self.timers.start(Timer::Persist, now + OVERRIDE);
@@ -140,7 +141,7 @@ impl Connection {
     fn on_persist_timeout(&mut self) {
         if self.is_window_closed() {
             self.pending.probe = true;
-            self.liveness.probes += 1;
+            self.liveness.probes = self.liveness.probes.saturating_add(1);
         } else if self.is_waiting_for_window() {
             self.pending.override_sws = true;
         }
@@ -153,10 +154,10 @@ impl Connection {
         if silent < keepalive.idle {
             return; // Something arrived since the timer was set (MUST-26).
         }
-        if self.liveness.keepalives >= keepalive.count {
+        if u32::from(self.liveness.keepalives) >= keepalive.count {
             return self.fail(Error::TimedOut, cx);
         }
-        self.liveness.keepalives += 1;
+        self.liveness.keepalives = self.liveness.keepalives.saturating_add(1);
         self.pending.keepalive = true;
         self.timers.set(Timer::Keepalive, cx.now + keepalive.interval);
     }

@@ -7,6 +7,7 @@ mod new_reno;
 
 use crate::base::time::{Duration, Instant};
 use crate::transport::tcp::config::{Algorithm, Config};
+use new_reno::NewReno;
 use std::fmt;
 
 /// The answer.
@@ -75,12 +76,35 @@ pub trait CongestionControl: fmt::Debug {
     fn on_mss(&mut self, mss: u32);
 }
 
+/// The controller of one connection: a part of it rather than behind a pointer, since every segment needs it.
+#[derive(Debug)]
+pub(super) enum Controller {
+    NewReno(NewReno),
+}
+
+impl std::ops::Deref for Controller {
+    type Target = dyn CongestionControl;
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Controller::NewReno(reno) => reno,
+        }
+    }
+}
+
+impl std::ops::DerefMut for Controller {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        match self {
+            Controller::NewReno(reno) => reno,
+        }
+    }
+}
+
 /// The controller of `config` for segments of `mss` octets; `syn_was_lost` shrinks the initial window.
-pub(super) fn start(config: &Config, mss: u32, syn_was_lost: bool) -> Box<dyn CongestionControl> {
+pub(super) fn start(config: &Config, mss: u32, syn_was_lost: bool) -> Controller {
     // RFC 5681 §3.1: a lost SYN makes the initial window one segment. Otherwise RFC 6928 (2):
     // min(10 * MSS, max(2 * MSS, 14600)).
     let initial = if syn_was_lost { mss } else { (config.initial_window * mss).min((2 * mss).max(14_600)) };
     match config.congestion {
-        Algorithm::NewReno => Box::new(new_reno::NewReno::new(mss, initial)),
+        Algorithm::NewReno => Controller::NewReno(NewReno::new(mss, initial)),
     }
 }

@@ -10,7 +10,7 @@ use crate::base::time::Instant;
 
 /// The controller.
 #[derive(Clone, Debug)]
-pub(super) struct NewReno {
+pub(in super::super) struct NewReno {
     mss: u32,
     cwnd: u32,
     ssthresh: u32,
