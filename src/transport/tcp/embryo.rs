@@ -19,6 +19,7 @@ use crate::physical::frame::Body;
 use crate::transport::Context;
 use crate::transport::tcp::config::Config;
 use crate::transport::tcp::connection::{Handshake, TimestampClock, WindowScale};
+use crate::transport::tcp::ends::Ends;
 use crate::transport::tcp::mss::mss_for;
 use crate::transport::tcp::options::{Options, Timestamps};
 use crate::transport::tcp::segment::{Flags, Header, Segment, emit};
@@ -72,6 +73,10 @@ impl Embryo {
 
     pub(super) fn remote(&self) -> SocketAddr {
         self.handshake.remote
+    }
+
+    pub(super) fn ends(&self) -> Ends {
+        Ends::new(self.handshake.local, self.handshake.remote)
     }
 
     /// When [`Embryo::on_timeout`] is due.

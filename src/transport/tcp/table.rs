@@ -20,6 +20,7 @@
 //! ([`super::connection`]), and who may bind a reserved port ([`crate::transport::ports::Policy`]).
 
 mod calls;
+mod owners;
 mod passive;
 mod rows;
 mod slot;
@@ -44,11 +45,13 @@ use crate::transport::tcp::config::Config;
 use crate::transport::tcp::connection::Readiness;
 use crate::transport::tcp::cookie::Cookies;
 use crate::transport::tcp::embryo::Embryo;
+use crate::transport::tcp::ends::Ends;
 use crate::transport::tcp::isn::InitialNumbers;
 use crate::transport::tcp::listener::Listener;
 use crate::transport::tcp::replies::Replies;
 use crate::transport::tcp::segment::Segment;
 use crate::transport::tcp::time_wait::{self, TimeWait, TimeWaitId, TimeWaits};
+use owners::Owners;
 use slot::{EventSource, Owner, Slot, TimerKey};
 use slotmap::{SlotMap, new_key_type};
 use smallvec::SmallVec;
@@ -84,7 +87,7 @@ type Pair = (SocketAddr, SocketAddr);
 /// All of TCP's state.
 #[derive(Debug)]
 pub struct Tcp {
-    owners: KeyedMap<Pair, Owner>,
+    owners: Owners,
     /// Boxed, so that the table stays small when they are gone, and need not move them when it grows.
     connections: SlotMap<ConnectionId, Box<Slot>>,
     embryos: SlotMap<EmbryoId, Embryo>,
@@ -110,7 +113,7 @@ impl Tcp {
 
     fn with_time_waits(limit: usize, random: &mut Random, defaults: Config) -> Self {
         Tcp {
-            owners: KeyedMap::with_hasher(HashKey::random(random)),
+            owners: Owners::new(HashKey::random(random)),
             connections: SlotMap::with_key(),
             embryos: SlotMap::with_key(),
             time_waits: TimeWaits::new(limit),
@@ -140,12 +143,18 @@ impl Tcp {
         };
         let local = SocketAddr::new(packet.destination, destination_port);
         let remote = SocketAddr::new(packet.source, source_port);
-        match self.owners.get(&(local, remote)).copied() {
+        match self.owner_of(&Ends::new(local, remote)) {
             Some(Owner::Connection(id)) => self.arrives_at_connection(id, segment, cx),
             Some(Owner::Embryo(id)) => self.arrives_at_embryo(id, segment, cx),
             Some(Owner::TimeWait(id)) => self.arrives_in_time_wait(id, &segment, cx),
             None => self.arrives_at_listener((local, remote), &segment, None, cx),
         }
+    }
+
+    /// Who answers for a pair of sockets.
+    fn owner_of(&self, ends: &Ends) -> Option<Owner> {
+        let Tcp { connections, embryos, time_waits, .. } = self;
+        self.owners.find(ends, |owner| owner.has(ends, connections, embryos, time_waits))
     }
 
     fn arrives_at_connection(&mut self, id: ConnectionId, segment: Segment, cx: &mut Context<'_>) -> Outcome {
@@ -167,7 +176,7 @@ impl Tcp {
         let Some(record) = self.time_waits.get_mut(id) else {
             return Outcome::Dropped(DropReason::TcpNoConnection);
         };
-        let pair = (record.local, record.remote);
+        let pair = (record.ends.local(), record.ends.remote());
         match record.receive(segment, cx.now) {
             time_wait::Verdict::Consume => Outcome::Consumed,
             time_wait::Verdict::Drop(reason) => Outcome::Dropped(reason),
@@ -193,12 +202,11 @@ impl Tcp {
         let iss = self.numbers.sequence(pair.0, pair.1, cx.now);
         let iss = self.time_waits.get(id).map(|record| record.next_iss(iss));
         let outcome = self.arrives_at_listener(pair, segment, iss, cx);
-        // An embryo has taken the record's place among the owners; with a cookie nothing has, and the record
-        // must not swallow the ACK that brings it back.
+        // An embryo has taken the record's place; with a cookie nothing has, and the record must not swallow the ACK
+        // that brings it back.
         if matches!(outcome, Outcome::Answered) {
-            self.time_waits.remove(id);
-            if matches!(self.owners.get(&pair), Some(Owner::TimeWait(_))) {
-                self.owners.remove(&pair);
+            if let Some(record) = self.time_waits.remove(id) {
+                self.owners.remove(&record.ends, Owner::TimeWait(id));
             }
             cx.counters.count(Counter::TcpTimeWaitRecycled);
         }
@@ -213,7 +221,7 @@ impl Tcp {
         let local = SocketAddr::new(error.local, u16::from_be_bytes([a, b]));
         let remote = SocketAddr::new(error.remote, u16::from_be_bytes([c, d]));
         let seq = Seq(u32::from_be_bytes([e, f, g, h]));
-        match self.owners.get(&(local, remote)).copied() {
+        match self.owner_of(&Ends::new(local, remote)) {
             Some(Owner::Connection(id)) => {
                 let Some(slot) = self.connections.get_mut(id) else {
                     return Outcome::Dropped(DropReason::IcmpNotInFlight);
@@ -265,7 +273,7 @@ impl Tcp {
             // A retransmitted FIN moved it.
             self.timers.set(TimerKey::TimeWait(id), record.deadline);
         } else if let Some(record) = self.time_waits.remove(id) {
-            self.owners.remove(&(record.local, record.remote));
+            self.owners.remove(&record.ends, Owner::TimeWait(id));
         }
     }
 
@@ -364,8 +372,7 @@ impl Tcp {
         }
         if slot.connection.is_finished() {
             // CLOSED is no connection: the next segment between these sockets finds the listener, or nobody.
-            let pair = (slot.connection.local(), slot.connection.remote());
-            release(&mut self.owners, pair, Owner::Connection(id));
+            self.owners.remove(slot.connection.ends(), Owner::Connection(id));
             // An application that has not accepted it need not learn of it.
             if slot.is_let_go || slot.listener.is_some() {
                 self.remove_connection(id);
@@ -392,18 +399,18 @@ impl Tcp {
     }
 
     fn keep_time_wait(&mut self, record: TimeWait) {
-        let (pair, deadline) = ((record.local, record.remote), record.deadline);
+        let (ends, deadline) = (record.ends.clone(), record.deadline);
         let (id, evicted) = self.time_waits.insert(record);
-        if let Some(evicted) = evicted {
-            self.owners.remove(&(evicted.local, evicted.remote));
+        if let Some((evicted, record)) = evicted {
+            self.owners.remove(&record.ends, Owner::TimeWait(evicted));
         }
-        self.owners.insert(pair, Owner::TimeWait(id));
+        self.owners.insert(&ends, Owner::TimeWait(id));
         self.timers.set(TimerKey::TimeWait(id), deadline);
     }
 
     fn remove_connection(&mut self, id: ConnectionId) {
         let Some(slot) = self.connections.remove(id) else { return };
-        release(&mut self.owners, (slot.connection.local(), slot.connection.remote()), Owner::Connection(id));
+        self.owners.remove(slot.connection.ends(), Owner::Connection(id));
         if let Some(listener) = slot.listener.and_then(|listener| self.listeners.get_mut(listener)) {
             listener.waiting.retain(|waiting| *waiting != id);
         }
@@ -412,13 +419,6 @@ impl Tcp {
     /// True if there is no room for one more connection.
     fn is_table_full(&self) -> bool {
         self.connections.len() + self.embryos.len() >= limits::TCP_CONNECTIONS
-    }
-}
-
-/// Takes a pair of sockets from its owner, unless another has it by now.
-fn release(owners: &mut KeyedMap<Pair, Owner>, pair: Pair, owner: Owner) {
-    if owners.get(&pair) == Some(&owner) {
-        owners.remove(&pair);
     }
 }
 

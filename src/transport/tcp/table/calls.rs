@@ -8,6 +8,7 @@ use crate::base::time::Duration;
 use crate::transport::Context;
 use crate::transport::tcp::config::{Config, Keepalive};
 use crate::transport::tcp::connection::{Connection, Error, Read, Readiness};
+use crate::transport::tcp::ends::Ends;
 use crate::transport::tcp::info::Info;
 use crate::transport::tcp::listener::Listener;
 use crate::transport::tcp::state::State;
@@ -152,7 +153,7 @@ impl Tcp {
         let config = config.map_or_else(|| Rc::clone(&self.defaults), Rc::new);
         let connection = Connection::connect(local, remote, iss, config, cx);
         let id = self.connections.insert(Box::new(Slot::new(connection, None)));
-        self.owners.insert((local, remote), Owner::Connection(id));
+        self.owners.insert(&Ends::new(local, remote), Owner::Connection(id));
         self.settle(id, cx);
         Ok(id)
     }
@@ -171,13 +172,20 @@ impl Tcp {
         let port = asked.map_or(0, |asked| asked.port());
         let local = SocketAddr::new(address, port);
         if port != 0 {
-            return if self.owners.contains_key(&(local, remote)) { Err(ConnectError::AddrInUse) } else { Ok(local) };
+            return if self.is_taken(local, remote) { Err(ConnectError::AddrInUse) } else { Ok(local) };
         }
-        let (owners, listeners) = (&self.owners, &self.listeners_by_port);
-        let port = self.ephemeral.towards(address, remote, |port| {
-            !listeners.contains_key(&port) && !owners.contains_key(&(SocketAddr::new(address, port), remote))
+        let Tcp { owners, connections, embryos, time_waits, listeners_by_port, ephemeral, .. } = self;
+        let port = ephemeral.towards(address, remote, |port| {
+            let ends = Ends::new(SocketAddr::new(address, port), remote);
+            let owner = owners.find(&ends, |owner| owner.has(&ends, connections, embryos, time_waits));
+            owner.is_none() && !listeners_by_port.contains_key(&port)
         });
         Ok(SocketAddr::new(address, port.ok_or(ConnectError::NoneLeft)?))
+    }
+
+    /// True if somebody answers for these two sockets.
+    pub(super) fn is_taken(&self, local: SocketAddr, remote: SocketAddr) -> bool {
+        self.owner_of(&Ends::new(local, remote)).is_some()
     }
 
     fn slot(&self, id: ConnectionId) -> Result<&Slot, Error> {

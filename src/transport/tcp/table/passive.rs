@@ -12,6 +12,7 @@ use crate::transport::tcp::config::Config;
 use crate::transport::tcp::connection::{Connection, Handshake, TimestampClock};
 use crate::transport::tcp::cookie;
 use crate::transport::tcp::embryo::{Embryo, Verdict, handshake_of_syn, scales, syn_ack};
+use crate::transport::tcp::ends::Ends;
 use crate::transport::tcp::listener::Listener;
 use crate::transport::tcp::mss::default_mss;
 use crate::transport::tcp::options::Timestamps;
@@ -99,7 +100,7 @@ impl Tcp {
         self.replies.push(embryo.syn_ack(&config, cx), cx.counters);
         let deadline = embryo.deadline();
         let embryo = self.embryos.insert(embryo);
-        self.owners.insert((local, remote), Owner::Embryo(embryo));
+        self.owners.insert(&Ends::new(local, remote), Owner::Embryo(embryo));
         self.timers.set(TimerKey::Embryo(embryo), deadline);
         Outcome::Answered
     }
@@ -240,10 +241,10 @@ impl Tcp {
         cx: &mut Context<'_>,
     ) -> Outcome {
         cx.counters.count(Counter::TcpPassiveOpens);
-        let pair = (handshake.local, handshake.remote);
+        let ends = Ends::new(handshake.local, handshake.remote);
         let connection = Connection::accepted(handshake, config, cx);
         let id = self.connections.insert(Box::new(Slot::new(connection, Some(listener))));
-        self.owners.insert(pair, Owner::Connection(id));
+        self.owners.insert(&ends, Owner::Connection(id));
         if let Some(queue) = self.listeners.get_mut(listener) {
             queue.waiting.push_back(id);
             if !std::mem::replace(&mut queue.has_event, true) {
@@ -273,7 +274,7 @@ impl Tcp {
 
     pub(super) fn remove_embryo(&mut self, id: EmbryoId) -> Option<Embryo> {
         let embryo = self.embryos.remove(id)?;
-        self.owners.remove(&(embryo.local(), embryo.remote()));
+        self.owners.remove(&embryo.ends(), Owner::Embryo(id));
         if let Some(listener) = self.listeners.get_mut(embryo.listener) {
             listener.embryos = listener.embryos.saturating_sub(1);
         }

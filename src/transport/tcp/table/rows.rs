@@ -55,7 +55,7 @@ impl Tcp {
         });
         let time_waits = self.time_waits.iter().map(move |record| Row {
             expires_in: Some(record.deadline.since(now)),
-            ..Row::new(State::TimeWait, record.local, Some(record.remote))
+            ..Row::new(State::TimeWait, record.ends.local(), Some(record.ends.remote()))
         });
         listeners.chain(connections).chain(embryos).chain(time_waits)
     }

@@ -3,7 +3,10 @@
 use super::{ConnectionId, EmbryoId, ListenerId};
 use crate::base::timers::Alarms;
 use crate::transport::tcp::connection::{Connection, Readiness};
-use crate::transport::tcp::time_wait::TimeWaitId;
+use crate::transport::tcp::embryo::Embryo;
+use crate::transport::tcp::ends::Ends;
+use crate::transport::tcp::time_wait::{TimeWaitId, TimeWaits};
+use slotmap::SlotMap;
 
 /// Who answers for a pair of sockets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -11,6 +14,23 @@ pub(super) enum Owner {
     Connection(ConnectionId),
     Embryo(EmbryoId),
     TimeWait(TimeWaitId),
+}
+
+impl Owner {
+    /// True if these are its ends.
+    pub(super) fn has(
+        self,
+        ends: &Ends,
+        connections: &SlotMap<ConnectionId, Box<Slot>>,
+        embryos: &SlotMap<EmbryoId, Embryo>,
+        time_waits: &TimeWaits,
+    ) -> bool {
+        match self {
+            Owner::Connection(id) => connections.get(id).is_some_and(|slot| slot.connection.ends() == ends),
+            Owner::Embryo(id) => embryos.get(id).is_some_and(|embryo| embryo.ends() == *ends),
+            Owner::TimeWait(id) => time_waits.get(id).is_some_and(|record| record.ends == *ends),
+        }
+    }
 }
 
 /// Whose timer it is.
@@ -61,5 +81,15 @@ impl Slot {
     /// True if there is something to tell, somebody to tell it to, and it is not in the list already.
     pub(super) fn may_tell(&self) -> bool {
         !self.readiness.is_empty() && !self.has_event && !self.is_let_go && self.listener.is_none()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_without_buffers_takes_528_bytes() {
+        assert!(size_of::<Slot>() <= 528, "{}", size_of::<Slot>());
     }
 }

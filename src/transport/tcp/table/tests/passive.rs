@@ -286,7 +286,7 @@ fn a_closed_connection_that_is_still_held_does_not_stand_in_the_way() {
     assert_eq!((host.tcp.connections(), host.tcp.state(newer)), (1, Ok(State::Established)));
     host.receive(&from(PEER, A).seq(IRS + 101).ack(iss).data(b"x").packet());
     assert_eq!(host.tcp.check_invariants(), Ok(()));
-    assert!(host.tcp.owners.contains_key(&(WWW, PEER)));
+    assert!(host.tcp.is_taken(WWW, PEER));
 }
 
 #[test]
