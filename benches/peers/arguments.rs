@@ -1,0 +1,91 @@
+//! The command line, and the plan it makes.
+
+use crate::crowd::Past;
+use crate::site::Documents;
+use clap::{Parser, Subcommand};
+use std::cell::OnceCell;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Runs tapstack and its peers alternately and prints a table of ratios. Needs root.
+#[derive(Parser)]
+#[command(name = "scripts/bench")]
+pub struct Arguments {
+    /// Less than two minutes: three rounds, short ones, of smaller transfers and crowds
+    #[arg(long)]
+    quick: bool,
+    /// How often each side runs (5; 3 with --quick), after one run that does not count
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: Option<u32>,
+    /// Only these rows of the table, for example 1,5,6
+    #[arg(long, value_name = "ROWS", value_delimiter = ',')]
+    only: Vec<u32>,
+    /// Where all figures go
+    #[arg(long, value_name = "FILE", default_value = "target/bench.json")]
+    pub json: PathBuf,
+    /// What cargo calls every benchmark with
+    #[arg(long, hide = true)]
+    bench: bool,
+    #[command(subcommand)]
+    pub part: Option<Part>,
+}
+
+/// What this program plays in a process of its own.
+#[derive(Subcommand)]
+pub enum Part {
+    /// smoltcp, on a TAP that it creates
+    #[command(hide = true)]
+    Smoltcp {
+        /// The name of the TAP
+        tap: String,
+    },
+    /// Clients that connect and then say nothing
+    #[command(hide = true)]
+    Crowd {
+        /// What they do before
+        past: Past,
+        /// How many
+        members: usize,
+    },
+}
+
+/// How much is measured.
+pub struct Plan {
+    pub quick: bool,
+    pub rounds: u32,
+    /// How long one run lasts where time is what ends it.
+    pub run: Duration,
+    /// The size of the file that is downloaded.
+    pub download_bytes: u64,
+    /// How many idle connections.
+    pub crowd: usize,
+    documents: OnceCell<Documents>,
+}
+
+impl Plan {
+    /// The files to serve, made when they are first wanted.
+    pub fn documents(&self) -> &Documents {
+        self.documents.get_or_init(|| Documents::new(self.download_bytes))
+    }
+}
+
+impl Arguments {
+    /// True if this row is to be run.
+    pub fn wants(&self, row: u32) -> bool {
+        self.only.is_empty() || self.only.contains(&row)
+    }
+
+    /// What to measure.
+    pub fn plan(&self) -> Plan {
+        let (rounds, millis, download_bytes, crowd) =
+            if self.quick { (3, 500, 256 << 20, 20_000) } else { (5, 3_000, 1 << 30, 100_000) };
+        Plan {
+            quick: self.quick,
+            rounds: self.rounds.unwrap_or(rounds),
+            run: Duration::from_millis(millis),
+            download_bytes,
+            crowd,
+            documents: OnceCell::new(),
+        }
+    }
+}

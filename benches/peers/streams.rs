@@ -1,0 +1,57 @@
+//! Rows 3 and 4: the work of smoltcp's benchmark, and row 10: two flows and two queues.
+
+use crate::arguments::Plan;
+use crate::lab::{DAEMON, Namespace};
+use crate::load;
+use crate::row::{Duel, Side};
+use crate::site::Site;
+use crate::smoltcp::Smoltcp;
+use std::time::Duration;
+
+/// What the client writes at once.
+const PIECE: usize = 1 << 20;
+
+/// As the daemon is by default.
+pub fn set_up(plan: &Plan) -> Result<Duel, String> {
+    Ok(against_smoltcp(plan, ""))
+}
+
+/// Without the kernel's offloads, which smoltcp has none of.
+pub fn set_up_without_offload(plan: &Plan) -> Result<Duel, String> {
+    Ok(against_smoltcp(plan, "offload = false"))
+}
+
+fn against_smoltcp(plan: &Plan, interface: &str) -> Duel {
+    let run = plan.run;
+    let site = Site::new(interface, "");
+    let ours = move || both_ways(site.client(), run);
+    let smoltcp = Smoltcp::start();
+    let peer = move || both_ways(smoltcp.client(), run);
+    Duel { ours: Box::new(ours), peer: Some(Box::new(peer)) }
+}
+
+/// The stack sends, then it receives.
+fn both_ways(client: &Namespace, run: Duration) -> Vec<f64> {
+    let sends = load::read(client.connect(&format!("{DAEMON}:19")), run);
+    let receives = load::write(client.connect(&format!("{DAEMON}:9")), PIECE, run);
+    vec![sends.bits_per_second(), receives.bits_per_second()]
+}
+
+/// Two flows over two queues against two flows over one.
+pub fn set_up_queues(plan: &Plan) -> Result<Duel, String> {
+    let two = Site::try_new("queues = 2", "")?;
+    let one = Site::new("queues = 1", "");
+    let run = plan.run;
+    let side = move |site: Site| -> Side { Box::new(move || two_flows(site.client(), run)) };
+    Ok(Duel { ours: side(two), peer: Some(side(one)) })
+}
+
+/// What two flows carry together in each direction.
+fn two_flows(client: &Namespace, run: Duration) -> Vec<f64> {
+    let together = |port: u16, work: fn(std::net::TcpStream, Duration) -> load::Moved| {
+        let flows = [(); 2].map(|()| client.connect(&format!("{DAEMON}:{port}")));
+        let flows = flows.map(|stream| std::thread::spawn(move || work(stream, run)));
+        flows.map(|flow| flow.join().unwrap().bits_per_second()).iter().sum()
+    };
+    vec![together(19, load::read), together(9, |stream, run| load::write(stream, PIECE, run))]
+}
