@@ -14,8 +14,8 @@ use crate::session::clock::{Clock, within};
 use bytes::Bytes;
 use futures_util::future::{Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
+use slotmap::{DefaultKey, SlotMap};
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::future::{Future, pending};
 use std::io;
 use std::net::SocketAddr;
@@ -135,9 +135,8 @@ fn log_end(name: &str, result: io::Result<()>) {
 
 #[derive(Default)]
 struct Signal {
-    asked: bool,
-    next: u64,
-    waiting: BTreeMap<u64, Waker>,
+    is_asked: bool,
+    waiting: SlotMap<DefaultKey, Waker>,
 }
 
 /// The wish to stop, seen by everyone who has a clone.
@@ -154,41 +153,52 @@ impl Shutdown {
     pub fn ask(&self) {
         let waiting = {
             let mut signal = self.0.borrow_mut();
-            signal.asked = true;
+            signal.is_asked = true;
             std::mem::take(&mut signal.waiting)
         };
-        waiting.into_values().for_each(Waker::wake);
+        waiting.into_iter().for_each(|(_, waker)| waker.wake());
     }
 
     /// Completes when it is asked.
     pub fn requested(&self) -> Requested {
-        let mut signal = self.0.borrow_mut();
-        signal.next += 1;
-        Requested { signal: Rc::clone(&self.0), id: signal.next }
+        Requested { signal: Rc::clone(&self.0), place: None }
     }
 }
 
 /// See [`Shutdown::requested`].
 pub struct Requested {
     signal: Rc<RefCell<Signal>>,
-    id: u64,
+    place: Option<DefaultKey>,
+}
+
+impl Requested {
+    /// True once it is asked.
+    pub fn is_asked(&self) -> bool {
+        self.signal.borrow().is_asked
+    }
 }
 
 impl Future for Requested {
     type Output = ();
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut signal = self.signal.borrow_mut();
-        if signal.asked {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Requested { signal, place } = &mut *self;
+        let mut signal = signal.borrow_mut();
+        if signal.is_asked {
             return Poll::Ready(());
         }
-        signal.waiting.insert(self.id, cx.waker().clone());
+        match place.and_then(|place| signal.waiting.get_mut(place)) {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => *place = Some(signal.waiting.insert(cx.waker().clone())),
+        }
         Poll::Pending
     }
 }
 
 impl Drop for Requested {
     fn drop(&mut self) {
-        self.signal.borrow_mut().waiting.remove(&self.id);
+        if let Some(place) = self.place {
+            self.signal.borrow_mut().waiting.remove(place);
+        }
     }
 }
 
