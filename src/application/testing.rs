@@ -169,33 +169,11 @@ impl futures_io::AsyncWrite for Pipe {
     }
 }
 
-impl hyper::rt::Read for Pipe {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        mut into: hyper::rt::ReadBufCursor<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.poll_take(cx, into.remaining()).map_ok(|octets| into.put_slice(&octets))
-    }
-}
-
-impl hyper::rt::Write for Pipe {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, from: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_put(cx, from)
-    }
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.finish();
-        Poll::Ready(Ok(()))
-    }
-}
-
 /// A clock that stands still until it is turned. It begins on 2026-11-22 12:00:00 UTC.
 #[derive(Default)]
 pub(crate) struct HandClock {
     now: Cell<Instant>,
+    calendar: Cell<Option<Duration>>,
     alarms: RefCell<Vec<(Instant, Waker)>>,
 }
 
@@ -210,6 +188,13 @@ impl HandClock {
 /// Shared by the test and what it tests.
 #[derive(Clone, Default)]
 pub(crate) struct SharedClock(Rc<HandClock>);
+
+impl SharedClock {
+    /// Lets the calendar begin at another time.
+    pub(crate) fn set_calendar(&self, since_1970: Duration) {
+        self.0.calendar.set(Some(since_1970));
+    }
+}
 
 impl Clock for SharedClock {
     fn now(&self) -> Instant {
@@ -228,7 +213,7 @@ impl Clock for SharedClock {
         }))
     }
     fn unix_time(&self) -> Duration {
-        Duration::from_secs(1_795_348_800) + self.now().since(Instant::ZERO)
+        self.0.calendar.get().unwrap_or(Duration::from_secs(1_795_348_800)) + self.now().since(Instant::ZERO)
     }
 }
 

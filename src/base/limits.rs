@@ -75,3 +75,10 @@ pub const TCP_REPLIES: usize = 4_096;
 pub const CONTROL_CLIENTS: usize = 16;
 /// Bytes of one request to the control socket.
 pub const CONTROL_REQUEST: usize = 4_096;
+
+/// Octets of a file that HTTP keeps.
+pub const HTTP_KEPT_FILE: usize = 64 << 10;
+/// Files that HTTP keeps.
+pub const HTTP_KEPT_FILES: usize = 4_096;
+/// Octets of all files that HTTP keeps.
+pub const HTTP_KEPT_OCTETS: usize = 16 << 20;

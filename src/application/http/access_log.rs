@@ -1,42 +1,62 @@
 //! The access log: one line for each answer in the Common Log Format, at level `debug` of the target
 //! `tapstack::http`, when the answer was sent or given up.
 
+use super::Site;
 use super::answer::http_date;
 use crate::base::time::Duration;
-use hyper::{Request, StatusCode};
+use http::request::Parts;
+use http::{StatusCode, Version};
 use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
 
 /// The most that is written of a request's target.
 const TARGET_LENGTH: usize = 256;
 
-/// What is known of a request when it begins.
+/// What is known of a request and its answer. Dropping it writes the line.
 pub(super) struct Entry {
+    site: Rc<Site>,
     peer: IpAddr,
     request_line: String,
+    pub(super) status: StatusCode,
+    pub(super) octets: u64,
 }
 
 impl Entry {
     /// Notes a request, if anyone reads the log.
-    pub(super) fn new<B>(peer: SocketAddr, request: &Request<B>) -> Option<Entry> {
+    pub(super) fn new(peer: SocketAddr, head: &Parts, site: &Rc<Site>) -> Option<Entry> {
+        let line = || request_line(head.method.as_str(), &head.uri.to_string(), head.version);
+        Entry::noted(peer, site, line)
+    }
+
+    /// Notes a request that could not be read.
+    pub(super) fn unread(peer: SocketAddr, site: &Rc<Site>) -> Option<Entry> {
+        Entry::noted(peer, site, || "-".into())
+    }
+
+    fn noted(peer: SocketAddr, site: &Rc<Site>, line: impl FnOnce() -> String) -> Option<Entry> {
         log::log_enabled!(target: "tapstack::http", log::Level::Debug).then(|| Entry {
+            site: Rc::clone(site),
             peer: peer.ip(),
-            request_line: request_line(request.method().as_str(), &request.uri().to_string(), request.version()),
+            request_line: line(),
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            octets: 0,
         })
-    }
-
-    /// Writes the line.
-    pub(super) fn write(&self, now: Duration, status: StatusCode, octets: u64) {
-        log::debug!(target: "tapstack::http", "{}", self.line(now, status, octets));
-    }
-
-    fn line(&self, now: Duration, status: StatusCode, octets: u64) -> String {
-        let (peer, request_line) = (self.peer, &self.request_line);
-        format!("{peer} - - [{}] \"{request_line}\" {} {octets}", log_date(now), status.as_u16())
     }
 }
 
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let now = self.site.clock.unix_time();
+        log::debug!(target: "tapstack::http", "{}", line(self.peer, now, &self.request_line, self.status, self.octets));
+    }
+}
+
+fn line(peer: IpAddr, now: Duration, request_line: &str, status: StatusCode, octets: u64) -> String {
+    format!("{peer} - - [{}] \"{request_line}\" {} {octets}", log_date(now), status.as_u16())
+}
+
 /// The first line of the request, bounded, with nothing in it that could end the quotes or the line.
-fn request_line(method: &str, target: &str, version: hyper::Version) -> String {
+fn request_line(method: &str, target: &str, version: Version) -> String {
     let mut line = String::new();
     for char in method.chars().take(16) {
         line.push(char);
@@ -66,16 +86,13 @@ fn log_date(now: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::Version;
 
     #[test]
     fn a_line_is_in_the_common_log_format() {
-        let entry = Entry {
-            peer: IpAddr::V4([192, 0, 2, 7].into()),
-            request_line: request_line("GET", "/a?b", Version::HTTP_11),
-        };
+        let peer = IpAddr::V4([192, 0, 2, 7].into());
+        let request_line = request_line("GET", "/a?b", Version::HTTP_11);
         assert_eq!(
-            entry.line(Duration::from_secs(1_795_348_800), StatusCode::OK, 12),
+            line(peer, Duration::from_secs(1_795_348_800), &request_line, StatusCode::OK, 12),
             "192.0.2.7 - - [22/Nov/2026:12:00:00 +0000] \"GET /a?b HTTP/1.1\" 200 12"
         );
     }

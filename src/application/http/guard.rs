@@ -1,4 +1,4 @@
-//! What hyper lets through and RFC 9110 and 9112 do not; and the way of a request to who answers it.
+//! What the grammar lets through and RFC 9110 and 9112 do not; and the way of a request to who answers it.
 //!
 //! - exactly one Host, and one that is a host (RFC 9112 §3.2)
 //! - the asterisk as target only of OPTIONS (RFC 9112 §3.2.4), no authority form but of CONNECT (§3.2.3)
@@ -6,62 +6,64 @@
 //! - expectations other than 100-continue are 417 (RFC 9110 §10.1.1)
 //! - octets in a path that mean something else to a file system or a log are 400
 //! - a body that is too large is 413; one that is not framed as it says is 400 even if nobody wants it
-//!
-//! A request with both Content-Length and Transfer-Encoding never shows the former here: hyper reads it by
-//! the latter and closes the connection after the answer, as RFC 9112 §6.1 allows.
 
 use super::answer::{self, Body, closing};
-use super::progress::Progress;
+use super::upload::Upload;
+use super::wire::Fault;
 use super::{Site, files, sink, state_page};
-use bytes::Bytes;
-use http_body_util::BodyExt;
-use hyper::body::{Body as _, Incoming};
-use hyper::header::{EXPECT, HOST};
-use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode, Version};
+use crate::application::server::Connection;
+use http::header::{EXPECT, HOST};
+use http::request::Parts;
+use http::{Method, Response, StatusCode, Version};
+use smallvec::SmallVec;
+use std::borrow::Cow;
+
+/// The parts of a path between its slashes, without percent-encoding. None is empty.
+pub(super) type Names<'a> = SmallVec<[Cow<'a, [u8]>; 4]>;
 
 /// What is asked for, taken apart and decoded.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Target {
+pub(super) enum Target<'a> {
     /// The server itself: `*`.
     Server,
-    /// A path: its parts without percent-encoding, and whether it ends with a slash. No part is empty.
-    Path { parts: Vec<Vec<u8>>, is_folder: bool },
+    /// A path, and whether it ends with a slash.
+    Path { parts: Names<'a>, is_folder: bool },
 }
 
 /// Answers a request.
-pub(super) async fn answer(site: &Site, progress: &Progress, request: Request<Incoming>) -> Response<Body> {
-    let (head, body) = request.into_parts();
-    let mut upload = Upload { body, progress };
-    let target = match check(site, &head) {
+pub(super) async fn answer<S: Connection>(
+    site: &Site,
+    head: &Parts,
+    upload: &mut Upload<'_, '_, S>,
+) -> Result<Response<Body>, Fault> {
+    let target = match check(site, head) {
         Ok(target) => target,
         // What is wrong about the head can be about its framing: nothing after it is trusted.
         Err(status) if status == StatusCode::METHOD_NOT_ALLOWED => {
-            return closing(answer::method_not_allowed(files::ALLOWED));
+            return Ok(closing(answer::method_not_allowed(files::ALLOWED)));
         }
-        Err(status) => return closing(answer::status(status)),
+        Err(status) => return Ok(closing(answer::status(status))),
     };
-    match target {
-        Target::Path { parts, .. } if site.config.state_page && sink::is_at(&parts) => {
-            sink::answer(&head.method, &mut upload)
-                .await
-                .unwrap_or_else(|_| closing(answer::status(StatusCode::BAD_REQUEST)))
-        }
-        target => {
-            if upload.body.size_hint().lower() > site.config.body_limit {
-                return closing(answer::status(StatusCode::PAYLOAD_TOO_LARGE));
-            }
-            let response = route(site, &head, &target);
-            if head.headers.contains_key(EXPECT) && !upload.body.is_end_stream() {
-                // The client waits with the body until it hears from us, and this answer is final.
-                return closing(response);
-            }
-            match upload.discard(site.config.body_limit).await {
-                Ok(true) => response,
-                Ok(false) => closing(answer::status(StatusCode::PAYLOAD_TOO_LARGE)),
-                Err(_) => closing(answer::status(StatusCode::BAD_REQUEST)),
-            }
-        }
+    if let Target::Path { parts, .. } = &target
+        && site.config.state_page
+        && sink::is_at(parts)
+    {
+        return sink::answer(&head.method, upload).await;
+    }
+    if upload.least() > site.config.body_limit {
+        return Ok(closing(answer::status(StatusCode::PAYLOAD_TOO_LARGE)));
+    }
+    let response = route(site, head, &target);
+    if upload.is_ended() {
+        return Ok(response);
+    }
+    if head.headers.contains_key(EXPECT) {
+        // The client waits with the body until it hears from us, and this answer is final.
+        return Ok(closing(response));
+    }
+    match upload.discard(site.config.body_limit).await? {
+        true => Ok(response),
+        false => Ok(closing(answer::status(StatusCode::PAYLOAD_TOO_LARGE))),
     }
 }
 
@@ -71,7 +73,7 @@ fn route(site: &Site, head: &Parts, target: &Target) -> Response<Body> {
         return answer::options(files::ALLOWED);
     };
     if site.config.state_page
-        && let Some((b"-", rest)) = parts.split_first().map(|(first, rest)| (first.as_slice(), rest))
+        && let Some((b"-", rest)) = parts.split_first().map(|(first, rest)| (first.as_ref(), rest))
     {
         return state_page::answer(site, &head.method, rest, *is_folder);
     }
@@ -87,7 +89,7 @@ fn route(site: &Site, head: &Parts, target: &Target) -> Response<Body> {
 }
 
 /// Checks the head of a request.
-fn check(site: &Site, head: &Parts) -> Result<Target, StatusCode> {
+fn check<'a>(site: &Site, head: &'a Parts) -> Result<Target<'a>, StatusCode> {
     check_method(&head.method)?;
     let target_length = head.uri.path_and_query().map_or(0, |target| target.as_str().len())
         + head.uri.authority().map_or(0, |authority| authority.as_str().len());
@@ -155,7 +157,7 @@ fn is_port(text: &str) -> bool {
 }
 
 /// Takes a path apart at its slashes, then decodes: an encoded slash is part of a name, not a separator.
-fn parse_path(path: &str) -> Result<Target, StatusCode> {
+fn parse_path(path: &str) -> Result<Target<'_>, StatusCode> {
     let parts = path.split('/').filter(|part| !part.is_empty()).map(decode).collect::<Option<_>>();
     let parts = parts.ok_or(StatusCode::BAD_REQUEST)?;
     Ok(Target::Path { parts, is_folder: path.ends_with('/') })
@@ -163,51 +165,16 @@ fn parse_path(path: &str) -> Result<Target, StatusCode> {
 
 /// The octets of a percent-encoded part; `None` if it is not well encoded, or has control characters or
 /// a backslash.
-fn decode(part: &str) -> Option<Vec<u8>> {
+fn decode(part: &str) -> Option<Cow<'_, [u8]>> {
     let mut rest = part.bytes();
     while let Some(octet) = rest.next() {
         if octet == b'%' && !(rest.next()?.is_ascii_hexdigit() && rest.next()?.is_ascii_hexdigit()) {
             return None;
         }
     }
-    let octets: Vec<u8> = percent_encoding::percent_decode_str(part).collect();
+    let octets: Cow<'_, [u8]> = percent_encoding::percent_decode_str(part).into();
     let is_bad = |octet: &u8| octet.is_ascii_control() || *octet == b'\\';
     (!octets.iter().any(is_bad)).then_some(octets)
-}
-
-/// The body of a request.
-pub(super) struct Upload<'a> {
-    body: Incoming,
-    progress: &'a Progress,
-}
-
-impl Upload<'_> {
-    /// The next piece; `None` at the end.
-    pub(super) async fn next(&mut self) -> Option<Result<Bytes, hyper::Error>> {
-        loop {
-            match self.body.frame().await? {
-                Ok(frame) => {
-                    // Trailers are nothing anyone asked for.
-                    let Ok(octets) = frame.into_data() else { continue };
-                    self.progress.on_body(octets.len());
-                    return Some(Ok(octets));
-                }
-                Err(error) => return Some(Err(error)),
-            }
-        }
-    }
-
-    /// Reads and forgets the rest, if it is not longer than `limit`; false if it is.
-    async fn discard(&mut self, limit: u64) -> Result<bool, hyper::Error> {
-        let mut octets = 0;
-        while let Some(piece) = self.next().await {
-            octets += piece?.len() as u64;
-            if octets > limit {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
 }
 
 #[cfg(test)]
@@ -231,7 +198,7 @@ mod tests {
     fn parts(path: &str) -> Option<Vec<String>> {
         match parse_path(path) {
             Ok(Target::Path { parts, .. }) => {
-                Some(parts.into_iter().map(|part| String::from_utf8(part).unwrap()).collect())
+                Some(parts.into_iter().map(|part| String::from_utf8(part.into_owned()).unwrap()).collect())
             }
             _ => None,
         }

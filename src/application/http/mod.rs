@@ -1,42 +1,46 @@
 //! HTTP/1.1: files under a root, and pages about the stack itself (RFC 9110, RFC 9112).
 //!
 //! ```text
-//!   connection (deadlines, 408, lingering close) -> hyper (syntax, framing, keep-alive)
-//!     -> guard (what hyper lets through and RFC 9110 does not)
-//!       -> /-/...  state_page, sink
-//!       -> files (conditional, range)
+//!   connection: waits, holding nothing
+//!     -> exchange: requests and their answers, as long as there is something of them
+//!          head (grammar, framing)   upload: the body, by length or in chunks   emit: the head of the answer
+//!       -> guard (what the grammar lets through and RFC 9110 does not)
+//!         -> /-/...  state_page, sink
+//!         -> files (conditional, range, a cache of small ones)
 //! ```
 //!
-//! hyper speaks the wire format; [`connection`] drives it without a runtime of its own and holds the
-//! deadlines, [`guard`] refuses what is wrong about a request, [`files`] and [`state_page`] answer the rest.
+//! Octets come in as the slices the stack received and go out as buffers it sends from; [`wire`] holds the deadlines.
+//! Who answers ([`guard`] and below) sees the request and response types of the `http` crate and no wire format.
 //!
-//! Who answers what: 400 hyper (syntax) and [`guard`]; 404, 405, 412, 416 [`files`]; 408 [`connection`]; 413,
-//! 414, 417, 501 [`guard`]; 431 hyper, at [`Config::header_limit`].
+//! Who answers what: 400 [`head`], `presentation::chunked` and [`guard`]; 404, 405, 412, 416 [`files`]; 408 [`wire`];
+//! 413, 414, 417, 501 [`guard`]; 431 [`head`], at [`Config::header_limit`].
 //!
 //! Not here: HTTP/2, TLS, content encodings, several ranges in one answer, directory listings, uploads that
-//! are kept. DEVIATION(RFC 9112 §7.1.1): hyper accepts a chunk extension without a name and white space after
-//! a chunk size.
+//! are kept.
 
 mod access_log;
 mod answer;
 pub mod connection;
+mod emit;
+mod exchange;
 mod files;
 mod guard;
-mod pieces;
-mod progress;
+mod head;
 mod range;
 mod sink;
 mod state_page;
+mod upload;
 mod validators;
+mod wire;
 
 pub use answer::Body;
 pub use connection::serve_connection;
 pub use files::Root;
 
+use self::emit::Dates;
 use crate::application::server::{self, Accept, Bounds, Connection, Shutdown};
 use crate::base::time::Duration;
 use crate::session::clock::Clock;
-use hyper::rt::{Read, Write};
 use serde_json::Value;
 use std::rc::Rc;
 
@@ -53,7 +57,7 @@ pub struct Config {
     pub write_timeout: Duration,
     /// How long a connection may wait for a request.
     pub idle_timeout: Duration,
-    /// The largest head of a request in octets; hyper needs at least 8 KiB.
+    /// The largest head of a request in octets.
     pub header_limit: usize,
     /// The longest request target in octets.
     pub target_limit: usize,
@@ -82,13 +86,14 @@ pub struct Site {
     clock: Rc<dyn Clock>,
     root: Option<Root>,
     state: Rc<dyn Fn() -> Value>,
+    dates: Dates,
 }
 
 impl Site {
     /// A site of the files under `root`, if any, and of pages that show what `state` gives: an object,
     /// each of whose members becomes a section of `/-/` and a file `/-/NAME.json`.
     pub fn new(config: Config, clock: Rc<dyn Clock>, root: Option<Root>, state: Rc<dyn Fn() -> Value>) -> Self {
-        Site { config, clock, root, state }
+        Site { config, clock, root, state, dates: Dates::default() }
     }
 }
 
@@ -96,7 +101,7 @@ impl Site {
 pub async fn serve<L>(listener: L, site: Rc<Site>, bounds: Bounds, shutdown: Shutdown)
 where
     L: Accept,
-    L::Stream: Read + Write + Connection + Unpin,
+    L::Stream: Connection,
 {
     let clock = Rc::clone(&site.clock);
     let converse = |stream| serve_connection(stream, Rc::clone(&site), &shutdown);

@@ -5,24 +5,29 @@
 //! not hold here because nothing is kept; the deadlines and the slowest rate do.
 
 use super::answer::{self, Body};
-use super::guard::Upload;
-use hyper::{Method, Response};
+use super::upload::Upload;
+use super::wire::Fault;
+use crate::application::server::Connection;
+use http::{Method, Response};
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 
 const ALLOWED: &str = "POST, PUT, OPTIONS";
 
 /// True for the path of the sink.
-pub(super) fn is_at(parts: &[Vec<u8>]) -> bool {
-    matches!(parts, [first, second] if first == b"-" && second == b"sink")
+pub(super) fn is_at(parts: &[Cow<'_, [u8]>]) -> bool {
+    matches!(parts, [first, second] if first.as_ref() == b"-" && second.as_ref() == b"sink")
 }
 
-/// Answers a request to the sink. An error is one of the body's framing.
-pub(super) async fn answer(method: &Method, upload: &mut Upload<'_>) -> Result<Response<Body>, hyper::Error> {
+/// Answers a request to the sink.
+pub(super) async fn answer<S: Connection>(
+    method: &Method,
+    upload: &mut Upload<'_, '_, S>,
+) -> Result<Response<Body>, Fault> {
     let mut digest = Sha256::new();
     let mut octets = 0;
-    while let Some(piece) = upload.next().await {
-        let piece = piece?;
+    while let Some(piece) = upload.next().await? {
         octets += piece.len() as u64;
         digest.update(&piece);
     }

@@ -8,9 +8,10 @@
 use super::answer::{self, Body};
 use super::{Site, files};
 use crate::presentation::html::Escaped;
-use hyper::header::{CACHE_CONTROL, HeaderName, HeaderValue};
-use hyper::{Method, Response, StatusCode};
+use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
+use http::{Method, Response, StatusCode};
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::fmt::{self, Display, Write};
 
 /// Rows of one table on the page; the JSON has them all.
@@ -27,7 +28,7 @@ th{font-weight:600;border-bottom:1px solid #8886}tbody th{font-weight:400;border
 tr:hover td{background:#8882}.n{text-align:right}p{opacity:.7}";
 
 /// Answers a request for what is under `/-/`, `rest` being what follows it.
-pub(super) fn answer(site: &Site, method: &Method, rest: &[Vec<u8>], is_folder: bool) -> Response<Body> {
+pub(super) fn answer(site: &Site, method: &Method, rest: &[Cow<'_, [u8]>], is_folder: bool) -> Response<Body> {
     let page = match rest {
         [] if !is_folder => return answer::redirect("/-/"),
         [] => Page::Html,

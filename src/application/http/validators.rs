@@ -1,10 +1,11 @@
 //! What a client has already: entity tags, dates, and the conditions on them (RFC 9110 §8.8, §13).
 
-use super::answer::{http_date, insert};
+use super::answer::http_date;
 use crate::base::time::Duration;
-use hyper::HeaderMap;
-use hyper::header::{
-    ETAG, HeaderName, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE, LAST_MODIFIED,
+use http::HeaderMap;
+use http::header::{
+    ETAG, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
+    LAST_MODIFIED,
 };
 use std::fs::Metadata;
 use std::time::UNIX_EPOCH;
@@ -13,9 +14,11 @@ use std::time::UNIX_EPOCH;
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Validators {
     /// A strong entity tag, quotes included: length and time of the last change.
-    tag: String,
+    tag: HeaderValue,
     /// The time of the last change in whole seconds since 1970, if it is one.
     modified: Option<u64>,
+    /// The same as a date.
+    date: Option<HeaderValue>,
 }
 
 /// What the conditions of a request come to (RFC 9110 §13.2.2).
@@ -34,17 +37,24 @@ impl Validators {
     pub(super) fn of(file: &Metadata, now: Duration) -> Self {
         let modified = file.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let nanos = modified.map_or(0, |time| time.as_nanos());
+        Validators::new(&format!("\"{:x}-{nanos:x}\"", file.len()), modified.map(|time| time.min(now).as_secs()))
+    }
+
+    fn new(tag: &str, modified: Option<u64>) -> Self {
+        let date = modified.and_then(|secs| http_date(Duration::from_secs(secs)));
         Validators {
-            tag: format!("\"{:x}-{nanos:x}\"", file.len()),
-            modified: modified.map(|time| time.min(now).as_secs()),
+            // A value is refused for control characters, and there are none.
+            tag: HeaderValue::from_str(tag).unwrap_or_else(|_| HeaderValue::from_static("\"\"")),
+            modified,
+            date: date.and_then(|date| HeaderValue::from_str(&date).ok()),
         }
     }
 
     /// Says them in an answer.
     pub(super) fn tell(&self, headers: &mut HeaderMap) {
-        insert(headers, ETAG, &self.tag);
-        if let Some(date) = self.modified.and_then(|secs| http_date(Duration::from_secs(secs))) {
-            insert(headers, LAST_MODIFIED, &date);
+        headers.insert(ETAG, self.tag.clone());
+        if let Some(date) = &self.date {
+            headers.insert(LAST_MODIFIED, date.clone());
         }
     }
 
@@ -80,27 +90,30 @@ impl Validators {
             return false;
         };
         if condition.starts_with('"') || condition.starts_with("W/") {
-            return strong(condition.trim(), &self.tag);
+            return strong(condition.trim().as_bytes(), self.tag.as_bytes());
         }
         date(request, IF_RANGE).is_some() && date(request, IF_RANGE) == self.modified
     }
 
     /// True if a list of entity tags has ours, or is `*`.
-    fn matches(&self, request: &HeaderMap, name: HeaderName, same: fn(&str, &str) -> bool) -> bool {
+    fn matches(&self, request: &HeaderMap, name: HeaderName, same: fn(&[u8], &[u8]) -> bool) -> bool {
         let lists = request.get_all(name).iter().filter_map(|value| value.to_str().ok());
         // Our tags have no comma in them, so a foreign one that has is cut in two that are not ours.
-        lists.flat_map(|list| list.split(',')).map(str::trim).any(|tag| tag == "*" || same(tag, &self.tag))
+        lists
+            .flat_map(|list| list.split(','))
+            .map(str::trim)
+            .any(|tag| tag == "*" || same(tag.as_bytes(), self.tag.as_bytes()))
     }
 }
 
 /// The strong comparison (RFC 9110 §8.8.3.2); ours is strong.
-fn strong(theirs: &str, ours: &str) -> bool {
+fn strong(theirs: &[u8], ours: &[u8]) -> bool {
     theirs == ours
 }
 
 /// The weak comparison.
-fn weak(theirs: &str, ours: &str) -> bool {
-    theirs.strip_prefix("W/").unwrap_or(theirs) == ours
+fn weak(theirs: &[u8], ours: &[u8]) -> bool {
+    theirs.strip_prefix(b"W/").unwrap_or(theirs) == ours
 }
 
 /// The date in a header, in seconds since 1970. What is no date is no condition.
@@ -112,14 +125,13 @@ fn date(request: &HeaderMap, name: HeaderName) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hyper::header::HeaderValue;
 
     const BEFORE: &str = "Sun, 22 Nov 2026 11:59:59 GMT";
     const AT: &str = "Sun, 22 Nov 2026 12:00:00 GMT";
     const AFTER: &str = "Sun, 22 Nov 2026 12:00:01 GMT";
 
     fn ours() -> Validators {
-        Validators { tag: "\"a-1\"".into(), modified: Some(1_795_348_800) }
+        Validators::new("\"a-1\"", Some(1_795_348_800))
     }
 
     fn headers(pairs: &[(&'static str, &'static str)]) -> HeaderMap {

@@ -1,0 +1,200 @@
+//! Small files that are asked for again and again, with what is said of them.
+//!
+//! A file that is kept is looked at with each request, by one call: while device, inode, length and the times of its last
+//! changes are what they were, so is the content. A file that was changed just now is not kept: a second change within the
+//! same tick of the file system's clock would not show. Neither does one through a shared mapping that is written to on
+//! and on, so files are not to be changed in that way under a server.
+
+use super::{Content, Page, media_type};
+use crate::application::http::validators::Validators;
+use crate::base::hash::HashKey;
+use crate::base::limits::{HTTP_KEPT_FILE, HTTP_KEPT_FILES, HTTP_KEPT_OCTETS};
+use crate::base::lru::LruMap;
+use crate::base::random::Random;
+use crate::base::time::Duration;
+use bytes::Bytes;
+use http::HeaderValue;
+use std::ffi::OsStr;
+use std::fs::{self, File, Metadata};
+use std::io::{Read, Seek};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+/// How long ago the last change of a file must be: more than the tick of any file system's clock.
+const SETTLED: Duration = Duration::from_secs(2);
+
+/// What a file's content can't change without.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Facts {
+    device: u64,
+    inode: u64,
+    length: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Facts {
+    fn of(file: &Metadata) -> Self {
+        Facts {
+            device: file.dev(),
+            inode: file.ino(),
+            length: file.len(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        }
+    }
+
+    /// True if the last change is long enough ago; not if it is yet to come, as after a clock was set back.
+    fn is_settled(&self, now: Duration) -> bool {
+        u64::try_from(self.changed.0).is_ok_and(|secs| Duration::from_secs(secs + 1) + SETTLED <= now)
+    }
+}
+
+#[derive(Debug)]
+struct Kept {
+    facts: Facts,
+    octets: Bytes,
+    validators: Validators,
+    media_type: HeaderValue,
+}
+
+/// Files by their path; those that were not asked for the longest make room.
+#[derive(Debug)]
+pub(super) struct Cache {
+    files: LruMap<Vec<u8>, Kept>,
+    octets: usize,
+}
+
+impl Default for Cache {
+    fn default() -> Self {
+        // Only names of files that exist are in it, which no stranger chooses: the key need not be a secret.
+        let key = HashKey::random(&mut Random::from_seed(0));
+        Cache { files: LruMap::new(HTTP_KEPT_FILES, key), octets: 0 }
+    }
+}
+
+impl Cache {
+    /// The file at `path`, if it is kept and has not changed.
+    pub(super) fn find(&mut self, path: &Vec<u8>) -> Option<Page> {
+        let kept = self.files.touch(path)?;
+        // A link in the place of the file is a change.
+        let facts = fs::symlink_metadata(Path::new(OsStr::from_bytes(path))).ok();
+        if facts.is_some_and(|facts| Facts::of(&facts) == kept.facts) {
+            return Some(Page {
+                content: Content::Kept(kept.octets.clone()),
+                length: kept.facts.length,
+                validators: kept.validators.clone(),
+                media_type: kept.media_type.clone(),
+            });
+        }
+        self.octets -= kept.octets.len();
+        self.files.remove(path);
+        None
+    }
+
+    /// Reads a file and keeps it, if it is worth it; `file` stays at its beginning if not. What was known of it must be
+    /// older than what is read.
+    pub(super) fn keep(&mut self, path: Vec<u8>, file: &mut File, facts: &Metadata, now: Duration) -> Option<Bytes> {
+        let known = Facts::of(facts);
+        let length = usize::try_from(known.length).ok().filter(|length| *length <= HTTP_KEPT_FILE)?;
+        if !known.is_settled(now) {
+            return None;
+        }
+        let mut octets = Vec::with_capacity(length);
+        if file.take(known.length).read_to_end(&mut octets).is_err() || octets.len() != length {
+            // What is wrong shows again when it is sent.
+            let _ = file.rewind();
+            return None;
+        }
+        let octets = Bytes::from(octets);
+        let media_type = media_type(Path::new(OsStr::from_bytes(&path)));
+        let validators = Validators::of(facts, now);
+        self.octets += length;
+        let gone = self.files.insert(path, Kept { facts: known, octets: octets.clone(), validators, media_type });
+        self.octets -= gone.map_or(0, |(_, kept)| kept.octets.len());
+        while self.octets > HTTP_KEPT_OCTETS {
+            let Some((_, kept)) = self.files.pop_oldest() else { break };
+            self.octets -= kept.octets.len();
+        }
+        Some(octets)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tempfile::TempDir;
+
+    const LONG_AFTER: Duration = Duration::from_secs(1 << 40);
+
+    fn keep(
+        cache: &mut Cache,
+        folder: &TempDir,
+        name: &str,
+        content: &[u8],
+        now: Duration,
+    ) -> (Vec<u8>, Option<Bytes>) {
+        let path = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        let mut file = File::open(&path).unwrap();
+        let facts = file.metadata().unwrap();
+        let path = path.into_os_string().into_encoded_bytes();
+        let kept = cache.keep(path.clone(), &mut file, &facts, now);
+        assert!(kept.is_some() || file.stream_position().unwrap() == 0);
+        (path, kept)
+    }
+
+    fn found(cache: &mut Cache, path: &Vec<u8>) -> Option<Bytes> {
+        cache.find(path).map(|page| match page.content {
+            Content::Kept(octets) => octets,
+            Content::File(_) => panic!("a file from the cache"),
+        })
+    }
+
+    #[test]
+    fn what_is_kept_is_found_without_a_copy_until_it_changes() {
+        let (mut cache, folder) = (Cache::default(), TempDir::new().unwrap());
+        let (path, kept) = keep(&mut cache, &folder, "a", b"hello", LONG_AFTER);
+        assert_eq!(found(&mut cache, &path).unwrap().as_ptr(), kept.unwrap().as_ptr());
+        fs::write(folder.path().join("a"), "hello!").unwrap();
+        assert_eq!(found(&mut cache, &path), None);
+        assert_eq!((cache.octets, cache.files.len()), (0, 0), "it is forgotten");
+    }
+
+    #[test]
+    fn what_is_large_or_changed_just_now_or_shorter_than_it_was_is_not_kept() {
+        let (mut cache, folder) = (Cache::default(), TempDir::new().unwrap());
+        assert!(keep(&mut cache, &folder, "a", &vec![0; HTTP_KEPT_FILE], LONG_AFTER).1.is_some());
+        assert!(keep(&mut cache, &folder, "b", &vec![0; HTTP_KEPT_FILE + 1], LONG_AFTER).1.is_none());
+        let changed = fs::metadata(folder.path().join("a")).unwrap().ctime() as u64;
+        assert!(keep(&mut cache, &folder, "c", b"x", Duration::from_secs(changed)).1.is_none());
+        let path = folder.path().join("d");
+        fs::write(&path, "long").unwrap();
+        let facts = fs::metadata(&path).unwrap();
+        fs::write(&path, "l").unwrap();
+        let mut file = File::open(&path).unwrap();
+        assert!(cache.keep(b"d".to_vec(), &mut file, &facts, LONG_AFTER).is_none());
+        assert_eq!((cache.octets, cache.files.len()), (HTTP_KEPT_FILE, 1));
+    }
+
+    #[test]
+    fn a_change_settles_after_two_seconds_and_one_to_come_does_not() {
+        let facts = Facts { device: 1, inode: 1, length: 1, modified: (0, 0), changed: (100, 999_999_999) };
+        for (now, is_settled) in [(0, false), (100, false), (102, false), (103, true), (1_000, true)] {
+            assert_eq!(facts.is_settled(Duration::from_secs(now)), is_settled, "{now}");
+        }
+    }
+
+    #[test]
+    fn the_octets_that_are_kept_are_bounded() {
+        let (mut cache, folder) = (Cache::default(), TempDir::new().unwrap());
+        let content = vec![0; HTTP_KEPT_FILE];
+        let paths: Vec<_> = (0..=HTTP_KEPT_OCTETS / HTTP_KEPT_FILE)
+            .map(|n| keep(&mut cache, &folder, &n.to_string(), &content, LONG_AFTER).0)
+            .collect();
+        assert_eq!(cache.octets, HTTP_KEPT_OCTETS);
+        assert_eq!(found(&mut cache, &paths[0]), None);
+        assert!(found(&mut cache, &paths[1]).is_some());
+    }
+}

@@ -1,0 +1,106 @@
+//! The body of a request, as who answers it reads it: slices of what was received.
+
+use super::exchange::Exchange;
+use super::head::{Framing, Head};
+use super::wire::Fault;
+use crate::application::server::Connection;
+use crate::base::time::{Duration, Instant};
+use crate::presentation::chunked::{self, Piece};
+use bytes::Bytes;
+use http::header::EXPECT;
+use http::{StatusCode, Version};
+
+/// The slowest rate of a request body on average, in octets a second (the figure of Apache's `mod_reqtimeout`).
+const SLOWEST_BODY: u64 = 500;
+
+enum Rest {
+    Length(u64),
+    Chunks(chunked::Decoder),
+}
+
+/// The body of a request.
+pub(super) struct Upload<'a, 'w, S> {
+    exchange: &'a mut Exchange<'w, S>,
+    rest: Rest,
+    /// The client may be waiting for word before it sends the body (RFC 9110 §10.1.1).
+    expects_word: bool,
+    octets: u64,
+    since: Instant,
+}
+
+impl<'a, 'w, S: Connection> Upload<'a, 'w, S> {
+    pub(super) fn new(exchange: &'a mut Exchange<'w, S>, head: &Head) -> Self {
+        let rest = match head.framing {
+            Framing::Length(length) => Rest::Length(length),
+            Framing::Chunked => Rest::Chunks(chunked::Decoder::default()),
+        };
+        let expects_word = head.parts.version >= Version::HTTP_11 && head.parts.headers.contains_key(EXPECT);
+        let since = exchange.wire.now();
+        Upload { exchange, rest, expects_word, octets: 0, since }
+    }
+
+    /// True if nothing more is to come of it, or it is known that nothing ever was.
+    pub(super) fn is_ended(&self) -> bool {
+        match &self.rest {
+            Rest::Length(left) => *left == 0,
+            Rest::Chunks(decoder) => decoder.is_ended(),
+        }
+    }
+
+    /// The least that is still to come.
+    pub(super) fn least(&self) -> u64 {
+        match &self.rest {
+            Rest::Length(left) => *left,
+            Rest::Chunks(_) => 0,
+        }
+    }
+
+    /// The next piece; `None` at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+        loop {
+            match self.piece()? {
+                Piece::Data(octets) => {
+                    self.expects_word = false;
+                    self.octets += octets.len() as u64;
+                    return Ok(Some(octets));
+                }
+                Piece::End => return Ok(None),
+                Piece::More => {}
+            }
+            if std::mem::take(&mut self.expects_word) {
+                self.exchange.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
+            }
+            let patience = self.exchange.wire.site.config.body_timeout;
+            let at_rate = Duration::from_millis(self.octets.saturating_mul(1_000) / SLOWEST_BODY);
+            let slowest = self.since + patience + at_rate;
+            let deadline = slowest.min(self.exchange.wire.now() + patience);
+            self.exchange.more(deadline).await?;
+        }
+    }
+
+    fn piece(&mut self) -> Result<Piece, Fault> {
+        let input = &mut self.exchange.input;
+        match &mut self.rest {
+            Rest::Length(0) => Ok(Piece::End),
+            Rest::Length(_) if input.is_empty() => Ok(Piece::More),
+            Rest::Length(left) => {
+                let octets = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+                *left -= octets as u64;
+                Ok(Piece::Data(input.split_to(octets)))
+            }
+            Rest::Chunks(decoder) => decoder.next(input).map_err(|_| StatusCode::BAD_REQUEST.into()),
+        }
+    }
+
+    /// Reads and forgets the rest, if it is not longer than `limit`; false if it is.
+    pub(super) async fn discard(&mut self, limit: u64) -> Result<bool, Fault> {
+        let mut octets = 0;
+        while let Some(piece) = self.next().await? {
+            octets += piece.len() as u64;
+            if octets > limit {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,173 @@
+//! The connection as a conversation sees it: what comes and what goes, each by a deadline.
+//!
+//! ```text
+//!            first octet           head complete              body complete          answer complete
+//!   waiting ------------> head ------------------> body ------------------> answer ------------------> waiting
+//!   idle_timeout       header_timeout       body_timeout, from the      write_timeout, while
+//!                      for all of it        last octet; and a           the client takes nothing
+//!                                           slowest rate
+//! ```
+//!
+//! One alarm serves them all: it is set anew only when it must ring earlier, and when it rings too early it is set
+//! again. So a connection that is asked and answers all day sets it once a minute.
+
+use super::Site;
+use crate::application::server::{Connection, Requested};
+use crate::base::time::{Duration, Instant};
+use crate::session::clock::Alarm;
+use bytes::Bytes;
+use http::StatusCode;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+/// Octets taken from the stack at once, without a copy.
+const READ_AT_ONCE: usize = 64 << 10;
+/// How long a client that was answered for the last time may go on sending.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Why there is no next request.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// This one is wrong, or late: the client is told with this status, and nothing more is read.
+    Refused(StatusCode),
+    /// There is nobody to tell.
+    Over(io::Error),
+}
+
+impl From<StatusCode> for Fault {
+    fn from(status: StatusCode) -> Self {
+        Fault::Refused(status)
+    }
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Fault::Over(error)
+    }
+}
+
+/// What ends the wait for a request.
+pub(super) enum Waited {
+    /// Octets came.
+    Began(Bytes),
+    /// The client closed its side.
+    Closed,
+    /// Nothing came for too long, or the service is asked to stop.
+    GivenUp,
+}
+
+/// A connection and its deadlines.
+pub(super) struct Wire<S> {
+    stream: S,
+    pub(super) site: Rc<Site>,
+    alarm: Option<(Instant, Alarm)>,
+}
+
+impl<S: Connection> Wire<S> {
+    pub(super) fn new(stream: S, site: Rc<Site>) -> Self {
+        Wire { stream, site, alarm: None }
+    }
+
+    pub(super) fn peer(&self) -> SocketAddr {
+        self.stream.peer()
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.site.clock.now()
+    }
+
+    /// Waits for the first octets of a request.
+    pub(super) async fn wait(&mut self, stop: &mut Requested) -> io::Result<Waited> {
+        let deadline = self.now() + self.site.config.idle_timeout;
+        poll_fn(|cx| {
+            if let Poll::Ready(octets) = self.stream.poll_read_bytes(cx, READ_AT_ONCE) {
+                let octets = octets?;
+                return Poll::Ready(Ok(if octets.is_empty() { Waited::Closed } else { Waited::Began(octets) }));
+            }
+            match Pin::new(&mut *stop).poll(cx) {
+                Poll::Ready(()) => Poll::Ready(Ok(Waited::GivenUp)),
+                Poll::Pending => self.poll_alarm(deadline, cx).map(|()| Ok(Waited::GivenUp)),
+            }
+        })
+        .await
+    }
+
+    /// What comes next of a request. That nothing does before the deadline is 408; that the client closes its side in
+    /// the middle of a request is 400.
+    pub(super) async fn read(&mut self, deadline: Instant) -> Result<Bytes, Fault> {
+        poll_fn(|cx| match self.stream.poll_read_bytes(cx, READ_AT_ONCE) {
+            Poll::Ready(Ok(octets)) if octets.is_empty() => Poll::Ready(Err(StatusCode::BAD_REQUEST.into())),
+            Poll::Ready(octets) => Poll::Ready(octets.map_err(Fault::Over)),
+            Poll::Pending => self.poll_alarm(deadline, cx).map(|()| Err(StatusCode::REQUEST_TIMEOUT.into())),
+        })
+        .await
+    }
+
+    /// Hands all of `octets` to the stack. A client that takes nothing for too long is reset.
+    pub(super) async fn write(&mut self, mut octets: Bytes) -> io::Result<()> {
+        let mut deadline = None;
+        poll_fn(|cx| {
+            while !octets.is_empty() {
+                match self.stream.poll_write_bytes(cx, &mut octets) {
+                    Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    Poll::Ready(Ok(_)) => deadline = None,
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                    Poll::Pending => {
+                        let at = *deadline.get_or_insert(self.site.clock.now() + self.site.config.write_timeout);
+                        return self.poll_alarm(at, cx).map(|()| {
+                            self.stream.abort();
+                            Err(io::ErrorKind::TimedOut.into())
+                        });
+                    }
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// Closes our side and reads what still comes until the client closes its own, for a moment: closing with unread
+    /// data would send a reset, which can destroy the last answer on its way (RFC 9112 §9.6).
+    pub(super) async fn linger(&mut self) {
+        self.stream.shutdown_write();
+        let deadline = self.now() + LINGER;
+        poll_fn(|cx| {
+            // So many reads in one turn, then others first.
+            for _ in 0..16 {
+                match self.stream.poll_read_bytes(cx, READ_AT_ONCE) {
+                    Poll::Ready(Ok(octets)) if !octets.is_empty() => {}
+                    Poll::Ready(_) => return Poll::Ready(()),
+                    Poll::Pending => return self.poll_alarm(deadline, cx),
+                }
+            }
+            cx.waker().wake_by_ref();
+            self.poll_alarm(deadline, cx)
+        })
+        .await;
+    }
+
+    /// Closes our side; for a client that has said that it says no more.
+    pub(super) fn close(&mut self) {
+        self.stream.shutdown_write();
+    }
+
+    fn poll_alarm(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let clock = &self.site.clock;
+        loop {
+            if deadline <= clock.now() {
+                return Poll::Ready(());
+            }
+            match &mut self.alarm {
+                Some((at, alarm)) if *at <= deadline => match alarm.as_mut().poll(cx) {
+                    Poll::Ready(()) => self.alarm = None,
+                    Poll::Pending => return Poll::Pending,
+                },
+                other => *other = Some((deadline, clock.sleep_until(deadline))),
+            }
+        }
+    }
+}
