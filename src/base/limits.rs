@@ -56,10 +56,14 @@ pub const TCP_EMBRYOS: usize = 1_024;
 pub const TCP_BACKLOG: usize = 1_024;
 /// Connections in TIME-WAIT; the oldest makes room.
 pub const TCP_TIME_WAITS: usize = 1 << 18;
-/// Bytes one connection may keep for its application to read, out-of-order data included.
-pub const TCP_RECEIVE_BUFFER: usize = 1 << 20;
-/// Bytes one connection takes from its application before they are acknowledged.
-pub const TCP_SEND_BUFFER: usize = 1 << 20;
+/// Bytes one connection may keep for its application to read, out-of-order data included, once its path needs it.
+pub const TCP_RECEIVE_BUFFER: usize = 4 << 20;
+/// Bytes one connection takes from its application before they are acknowledged, once its path needs it.
+pub const TCP_SEND_BUFFER: usize = 4 << 20;
+/// What both begin with.
+pub const TCP_INITIAL_BUFFER: usize = 128 << 10;
+/// Bytes of them that were never sent.
+pub const TCP_UNSENT: usize = 512 << 10;
 /// Ranges of out-of-order data one connection keeps.
 pub const TCP_OUT_OF_ORDER_RANGES: usize = 256;
 /// Records of what one connection has out; SACK blocks of a hostile peer cannot split them further.

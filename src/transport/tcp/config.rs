@@ -35,14 +35,18 @@ pub enum Algorithm {
 /// [`crate::transport::tcp::connection::Connection`] has a setter for.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Config {
-    /// Bytes kept for the application to read.
+    /// Bytes kept for the application to read, at most.
     pub receive_buffer: usize,
-    /// Bytes taken from the application before they are acknowledged.
+    /// Bytes taken from the application before they are acknowledged, at most.
     pub send_buffer: usize,
+    /// Begin with small buffers and let them grow with what the path can use.
+    pub auto_tuning: bool,
     /// Hold small segments back while one is unacknowledged (RFC 9293 SHLD-7); an application may turn it off (MUST-17).
     pub nagle: bool,
     /// How long an ACK may wait for company; `None` sends each at once (RFC 9293 MUST-40: below 0.5 s).
     pub delayed_ack: Option<Duration>,
+    /// Segments at the beginning whose ACKs don't wait (Linux: 16).
+    pub quick_acks: u8,
     /// Keepalive; off by default (RFC 9293 MUST-25).
     pub keepalive: Option<Keepalive>,
     /// R2 for data: how long something may stay unacknowledged before the connection is given up (RFC 9293
@@ -88,8 +92,10 @@ impl Default for Config {
         Config {
             receive_buffer: limits::TCP_RECEIVE_BUFFER,
             send_buffer: limits::TCP_SEND_BUFFER,
+            auto_tuning: true,
             nagle: true,
             delayed_ack: Some(Duration::from_millis(40)),
+            quick_acks: 16,
             keepalive: None,
             user_timeout: Some(Duration::from_secs(300)),
             syn_retries: 7,

@@ -5,7 +5,6 @@
 use super::arrives::{Step, dropped};
 use super::congestion::{self, AckSample};
 use super::flight::Acked;
-use super::interface::Readiness;
 use super::recovery::AckFacts;
 use super::{Connection, Timer};
 use crate::base::counters::Counter;
@@ -160,15 +159,6 @@ impl Connection {
         }
         self.tell_of_room();
         Some(acked)
-    }
-
-    /// Tells a user who waits for room once a third of the buffer is free, so that it is woken for more than a few
-    /// octets.
-    fn tell_of_room(&mut self) {
-        if self.user.wants_room && self.output.len() <= self.config.send_buffer - self.config.send_buffer / 3 {
-            self.user.wants_room = false;
-            self.user.readiness.add(Readiness::WRITABLE);
-        }
     }
 
     fn take_window(&mut self, seg: &Segment, window: u32) {

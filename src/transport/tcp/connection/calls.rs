@@ -47,7 +47,7 @@ impl Connection {
         if !self.state.may_send() || self.snd.closing {
             return Err(Error::Closed);
         }
-        let room = self.config.send_buffer.saturating_sub(self.output.len());
+        let room = self.write_room();
         let taken = data.split_to(data.len().min(room));
         if !data.is_empty() {
             self.user.wants_room = true;
@@ -70,15 +70,6 @@ impl Connection {
         if self.state.is_synchronized() && cx.now.since(self.liveness.sent_at) > self.rtt.rto(&self.config) {
             self.congestion.on_idle();
             self.refresh_path_mss(cx);
-        }
-    }
-
-    /// Octets a write would take now.
-    pub fn write_room(&self) -> usize {
-        if self.state.may_send() && !self.snd.closing {
-            self.config.send_buffer.saturating_sub(self.output.len())
-        } else {
-            0
         }
     }
 

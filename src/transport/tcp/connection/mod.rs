@@ -17,6 +17,7 @@
 //! | `rtt` | how long does it take? |
 //! | `snd`, `rcv` | the sequence variables |
 //! | `send_buffer`, `receive_buffer` | the octets |
+//! | `autotuning` | how many octets may be kept? |
 //! | `handshake` | what the SYNs agreed on |
 //! | `invariants` | what is true at any time |
 //!
@@ -26,6 +27,7 @@
 
 mod acknowledgment;
 mod arrives;
+mod autotuning;
 mod calls;
 pub mod congestion;
 mod flight;
@@ -62,6 +64,7 @@ use crate::transport::tcp::info::{Info, TimerInfo};
 use crate::transport::tcp::mss::{default_mss, mss_for};
 use crate::transport::tcp::options::TIMESTAMPS_LEN;
 use crate::transport::tcp::state::State;
+use autotuning::ReceiveSize;
 use congestion::Controller;
 use flight::Flight;
 use handshake::Agreed;
@@ -95,6 +98,7 @@ pub struct Connection {
     rcv: Rcv,
     agreed: Agreed,
     output: SendBuffer,
+    receive_size: ReceiveSize,
     input: ReceiveBuffer,
     flight: Flight,
     rtt: Rtt,
@@ -216,7 +220,7 @@ impl Connection {
         let mut connection = Connection::new(local, remote, iss, config, cx);
         connection.agreed =
             Agreed { window_scale: handshake.window_scale, sack: handshake.sack, timestamps: handshake.timestamps };
-        connection.on_peer_syn(irs, handshake.peer_mss);
+        connection.on_peer_syn(irs, handshake.peer_mss, cx.now);
         connection.snd.set_window(irs, iss, u32::from(handshake.window));
         connection.flight.on_sent(crate::base::ranges::Range::starting(iss, 1), cx.now);
         // The half-open record took the sample, or there is none to take.
@@ -235,6 +239,7 @@ impl Connection {
         let peer_mss = default_mss(remote.ip());
         let mut rcv = Rcv::new(Seq::default(), u32::from(config.syn_window()), path_mss);
         rcv.edge = rcv.nxt;
+        let receive_size = ReceiveSize::new(&config, rcv.edge, cx.now);
         Connection {
             ends: Ends::new(local, remote),
             state: State::Closed,
@@ -242,6 +247,7 @@ impl Connection {
             rcv,
             agreed: Agreed::default(),
             output: SendBuffer::new(iss + 1),
+            receive_size,
             input: ReceiveBuffer::default(),
             flight: Flight::default(),
             rtt: Rtt::new(),
@@ -266,8 +272,10 @@ impl Connection {
     }
 
     /// The peer's SYN is known: receive variables and SendMSS (RFC 9293 MUST-15).
-    fn on_peer_syn(&mut self, irs: Seq, mss: Option<u16>) {
+    fn on_peer_syn(&mut self, irs: Seq, mss: Option<u16>, now: Instant) {
         self.rcv = Rcv::new(irs, u32::from(self.config.syn_window()), self.snd.path_mss);
+        self.rcv.quick_acks = self.config.quick_acks;
+        self.receive_size = ReceiveSize::new(&self.config, self.rcv.edge, now);
         self.snd.peer_mss = mss.unwrap_or(default_mss(self.remote().ip())).max(crate::transport::tcp::mss::MIN_MSS);
     }
 

@@ -232,20 +232,20 @@ impl Connection {
 
     /// The window field of the next segment and the right edge it announces.
     pub(super) fn announcement(&self) -> (u16, Seq) {
-        let room = self.config.receive_buffer.saturating_sub(self.input.ready_len());
-        self.rcv.announce(room as u32, self.agreed.our_shift(), self.worthwhile_window())
+        let room = self.receive_size.octets().saturating_sub(self.input.ready_len() as u32);
+        self.rcv.announce(room, self.agreed.our_shift(), self.worthwhile_window())
     }
 
     /// RFC 9293 §3.8.6.2.2: the least step by which the window opens.
     fn worthwhile_window(&self) -> u32 {
-        (self.config.receive_buffer as u32 / 2).min(u32::from(self.rcv.announced_mss))
+        (self.receive_size.octets() / 2).min(u32::from(self.rcv.announced_mss))
     }
 
     /// True if the user read so much that the peer should hear of it without waiting for its next segment: the window
     /// at least doubles, or opens by half the buffer.
     pub(super) fn is_window_update_due(&self) -> bool {
         let gain = self.announcement().1.past(self.rcv.edge);
-        gain >= self.worthwhile_window() && (gain >= self.rcv.wnd() || gain >= self.config.receive_buffer as u32 / 2)
+        gain >= self.worthwhile_window() && (gain >= self.rcv.wnd() || gain >= self.receive_size.octets() / 2)
     }
 
     fn send_reset(&mut self, reset: Reset, cx: &mut Context) -> Datagram {
@@ -308,6 +308,7 @@ impl Connection {
             self.snd.small_end = Some(range.end);
         }
         self.totals.bytes_sent += u64::from(octets);
+        self.tell_of_room();
         cx.counters.add(Counter::TcpOutSegs, u64::from(octets.div_ceil(self.mss()).max(1)));
         self.send_range(range, cx)
     }

@@ -22,6 +22,8 @@ pub(super) struct Rcv {
     pub(super) full_segment: u32,
     /// The MSS we announced: no segment counts as larger.
     pub(super) announced_mss: u16,
+    /// Segments whose ACKs are not delayed: the first of a connection.
+    pub(super) quick_acks: u8,
     /// Where out-of-order segments arrived last, the most recent first.
     recent: SmallVec<[Seq; 4]>,
 }
@@ -36,6 +38,7 @@ impl Rcv {
             fin: None,
             full_segment: 0,
             announced_mss,
+            quick_acks: 0,
             recent: SmallVec::new(),
         }
     }

@@ -55,7 +55,7 @@ impl Connection {
         }
         let offset = self.agreed.timestamps.map_or(0, |clock| clock.offset);
         self.agreed = Agreed::new(&self.config, &seg.options, offset, cx.now);
-        self.on_peer_syn(seg.seq, seg.options.mss);
+        self.on_peer_syn(seg.seq, seg.options.mss, cx.now);
         self.liveness.heard_at = cx.now;
         if !seg.flags.ack() {
             self.snd.set_window(seg.seq, self.snd.iss, u32::from(seg.window));

@@ -43,6 +43,7 @@ impl Connection {
             return self.hold_text(seg, cx);
         }
         let had_gap = self.input.held_len() > 0;
+        let unread = self.input.ready_len();
         let nxt = self.input.append(self.rcv.nxt, std::mem::take(&mut seg.payload));
         self.totals.bytes_received += u64::from(nxt - self.rcv.nxt);
         self.rcv.nxt = nxt;
@@ -50,6 +51,7 @@ impl Connection {
             self.rcv.clear_recent();
         }
         self.user.readiness.add(Readiness::READABLE);
+        self.tune_receive_buffer(unread, cx.now);
         self.acknowledge_text(had_gap);
         match self.check_fin_bit(seg, cx) {
             Continue(()) => Break(Outcome::Delivered),
@@ -74,10 +76,14 @@ impl Connection {
     }
 
     /// At once for every second full-sized segment (RFC 9293 SHLD-19) and for what fills a gap (RFC 5681 §4.2);
-    /// otherwise after a delay (SHLD-18).
+    /// otherwise after a delay (SHLD-18), which the first segments of a connection don't wait for: its peer counts
+    /// ACKs to get under way.
     fn acknowledge_text(&mut self, had_gap: bool) {
         let unacknowledged = self.rcv.nxt - self.rcv.last_ack;
-        let at_once = had_gap || self.config.delayed_ack.is_none() || unacknowledged >= 2 * self.rcv.full_segment;
+        let is_young = self.rcv.quick_acks > 0;
+        self.rcv.quick_acks = self.rcv.quick_acks.saturating_sub(1);
+        let is_second = unacknowledged >= 2 * self.rcv.full_segment;
+        let at_once = had_gap || is_second || is_young || self.config.delayed_ack.is_none();
         if at_once {
             self.pending.ack = AckDue::Now;
         } else if self.pending.ack == AckDue::No {

@@ -4,6 +4,7 @@
 //! `pair` connects two connections over a bad line and checks that what is read is what was written.
 
 mod arriving;
+mod autotuning;
 mod closing;
 mod hostile;
 mod opening;

@@ -19,7 +19,7 @@ fn an_active_open_sends_a_syn_with_every_option() {
     let mut scene = Scene::syn_sent_with(Config::default());
     let syn = scene.pull().remove(0);
     assert_eq!(show(&syn), "S -1:0");
-    assert_eq!((syn.options.mss, syn.options.window_scale, syn.options.sack_permitted), (Some(1460), Some(5), true));
+    assert_eq!((syn.options.mss, syn.options.window_scale, syn.options.sack_permitted), (Some(1460), Some(7), true));
     assert!(syn.options.timestamps.is_some());
     assert_eq!((syn.ack.0, syn.window), (0, 65_535));
 }

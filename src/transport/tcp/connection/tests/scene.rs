@@ -96,7 +96,16 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) fn config() -> Config {
-        Config { timestamps: false, sack: false, window_scale: false, ..Config::default() }
+        Config {
+            auto_tuning: false,
+            quick_acks: 0,
+            receive_buffer: 1 << 20,
+            send_buffer: 1 << 20,
+            timestamps: false,
+            sack: false,
+            window_scale: false,
+            ..Config::default()
+        }
     }
 
     pub(super) fn syn_sent_with(config: Config) -> Self {

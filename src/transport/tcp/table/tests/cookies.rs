@@ -49,7 +49,7 @@ fn a_cookie_opens_a_connection_with_what_the_syn_offered() {
     let syn_ack = host.reply();
     assert_eq!((syn_ack.flags, syn_ack.ack), (SA, IRS + 1));
     let offered = (syn_ack.options.window_scale, syn_ack.options.sack_permitted);
-    assert_eq!(offered, (Some(5), true));
+    assert_eq!(offered, (Some(7), true));
     assert_eq!(host.tcp.connections(), 0);
     let echo = syn_ack.options.timestamps.unwrap().value;
     host.now += Duration::from_millis(80);
@@ -57,7 +57,7 @@ fn a_cookie_opens_a_connection_with_what_the_syn_offered() {
     assert_eq!(host.receive(&ack), Outcome::Delivered);
     let (id, _) = host.tcp.accept(listener).unwrap();
     let info = host.tcp.info(id).unwrap();
-    assert_eq!((info.send_window_scale, info.receive_window_scale), (Some(9), Some(5)));
+    assert_eq!((info.send_window_scale, info.receive_window_scale), (Some(9), Some(7)));
     assert!(info.sack && info.timestamps);
     // 1452 counts as 1440, less the timestamps.
     assert_eq!(info.mss_bytes, 1440 - 12);

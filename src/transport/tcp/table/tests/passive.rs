@@ -123,7 +123,7 @@ fn options_are_agreed_only_if_both_have_them() {
     };
     host.receive(&syn(peer(40_001), IRS).options(offered).stamp(77, 0).packet());
     let agreed = host.reply().options;
-    assert_eq!((agreed.window_scale, agreed.sack_permitted), (Some(5), true));
+    assert_eq!((agreed.window_scale, agreed.sack_permitted), (Some(7), true));
     assert_eq!(agreed.timestamps.map(|timestamps| timestamps.echo), Some(77));
 }
 
