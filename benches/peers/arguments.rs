@@ -9,7 +9,7 @@ use std::time::Duration;
 
 /// Runs tapstack and its peers alternately and prints a table of ratios. Needs root.
 #[derive(Parser)]
-#[command(name = "scripts/bench")]
+#[command(bin_name = "scripts/bench")]
 pub struct Arguments {
     /// Less than two minutes: three rounds, short ones, of smaller transfers and crowds
     #[arg(long)]
@@ -23,6 +23,9 @@ pub struct Arguments {
     /// Where all figures go
     #[arg(long, value_name = "FILE", default_value = "target/bench.json")]
     pub json: PathBuf,
+    /// Where the files to serve are made, for the time of the run
+    #[arg(long, value_name = "FOLDER", default_value = "/dev/shm")]
+    files: PathBuf,
     /// What cargo calls every benchmark with
     #[arg(long, hide = true)]
     bench: bool,
@@ -59,13 +62,15 @@ pub struct Plan {
     pub download_bytes: u64,
     /// How many idle connections.
     pub crowd: usize,
+    /// Where the files to serve are.
+    pub files: PathBuf,
     documents: OnceCell<Documents>,
 }
 
 impl Plan {
     /// The files to serve, made when they are first wanted.
     pub fn documents(&self) -> &Documents {
-        self.documents.get_or_init(|| Documents::new(self.download_bytes))
+        self.documents.get_or_init(|| Documents::new(&self.files, self.download_bytes))
     }
 }
 
@@ -85,6 +90,7 @@ impl Arguments {
             run: Duration::from_millis(millis),
             download_bytes,
             crowd,
+            files: self.files.clone(),
             documents: OnceCell::new(),
         }
     }

@@ -1,10 +1,15 @@
 //! The machine and the versions of what ran on it: a figure means nothing without them.
 
+use crate::processor;
 use serde_json::{Value, json};
 use std::process::{Command, Stdio};
 
 /// Facts about this machine, and how busy it is.
 pub fn machine() -> Value {
+    let busy = processor::busy_share();
+    if busy > 0.1 {
+        eprintln!("others use {:.0} % of the processors: the figures will tell of them too", busy * 100.0);
+    }
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let processor = read("/proc/cpuinfo");
     let model = processor.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or_default();
@@ -16,7 +21,7 @@ pub fn machine() -> Value {
         "cores": std::thread::available_parallelism().map_or(0, usize::from),
         "memory": memory.trim(),
         "congestion_control": read("/proc/sys/net/ipv4/tcp_congestion_control"),
-        "load_average_before": read("/proc/loadavg"),
+        "busy_before": busy,
         "tapstack": first_line("git", &["describe", "--always", "--dirty"]),
         "nginx": first_line("nginx", &["-v"]),
         "iperf3": first_line("iperf3", &["--version"]),

@@ -88,7 +88,7 @@ pub fn namespace() -> Namespace {
     namespace
 }
 
-/// The files that both servers serve, in memory: `large` and `index.html`.
+/// The files that both servers serve, in the page cache: `large` and `index.html`.
 pub struct Documents {
     folder: TempDir,
     pub large_bytes: u64,
@@ -96,10 +96,12 @@ pub struct Documents {
 
 impl Documents {
     /// Writes them.
-    pub fn new(large_bytes: u64) -> Documents {
-        let folder = TempDir::with_prefix_in("tapstack-bench-", "/dev/shm").expect("a tmpfs at /dev/shm is needed");
+    pub fn new(files: &Path, large_bytes: u64) -> Documents {
+        let folder = TempDir::with_prefix_in("tapstack-bench-", files)
+            .unwrap_or_else(|error| panic!("{}: {error}: choose another with --files", files.display()));
         let large = noise(usize::try_from(large_bytes).unwrap(), 1);
-        std::fs::write(folder.path().join("large"), large).expect("room in /dev/shm");
+        std::fs::write(folder.path().join("large"), large)
+            .unwrap_or_else(|error| panic!("{}: {error}: choose another with --files", files.display()));
         // As large as the page that nginx comes with.
         std::fs::write(folder.path().join("index.html"), [b'x'; 612]).unwrap();
         Documents { folder, large_bytes }
