@@ -36,7 +36,7 @@ use crate::base::hash::{HashKey, KeyedMap};
 use crate::base::limits;
 use crate::base::random::Random;
 use crate::base::seq::Seq;
-use crate::base::time::{Duration, Instant};
+use crate::base::time::Instant;
 use crate::base::timers::Timers;
 use crate::network::packet::{Cast, Datagram, Packet, PathError, PathErrorKind};
 use crate::transport::Context;
@@ -76,10 +76,6 @@ pub enum Event {
     /// A connection waits to be accepted.
     Acceptable(ListenerId),
 }
-
-/// A connection that is freed leaves its timers behind until they fire: none is set further ahead than this, and
-/// later deadlines are set again on the way.
-const LONGEST_ALARM: Duration = Duration::from_secs(600);
 
 /// Both ends of a connection, ours first.
 type Pair = (SocketAddr, SocketAddr);
@@ -261,10 +257,15 @@ impl Tcp {
     fn on_connection_timer(&mut self, id: ConnectionId, cx: &mut Context<'_>) {
         let Some(slot) = self.connections.get_mut(id) else { return };
         slot.alarms.on_fired(cx.now);
-        if slot.connection.deadline().is_some_and(|deadline| deadline <= cx.now) {
-            slot.connection.handle_timeout(cx);
+        match slot.connection.deadline() {
+            Some(deadline) if deadline <= cx.now => {
+                slot.connection.handle_timeout(cx);
+                self.settle(id, cx);
+            }
+            // What it was set for is over: nothing has changed since the connection settled.
+            Some(deadline) => slot.arm(&mut self.timers, id, deadline, cx.now),
+            None => {}
         }
-        self.settle(id, cx);
     }
 
     fn on_time_wait_timer(&mut self, id: TimeWaitId, cx: &mut Context<'_>) {
@@ -392,9 +393,7 @@ impl Tcp {
             return;
         }
         if let Some(deadline) = slot.connection.deadline() {
-            // What is due already fires with the next poll, and never again within the one that goes on.
-            let at = deadline.clamp(cx.now + Duration::from_nanos(1), cx.now + LONGEST_ALARM);
-            slot.alarms.arm(&mut self.timers, TimerKey::Connection(id), at);
+            slot.arm(&mut self.timers, id, deadline, cx.now);
         }
     }
 

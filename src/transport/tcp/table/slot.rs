@@ -1,12 +1,17 @@
 //! A connection's place in the table, and the names under which it is looked up, timed and told of.
 
 use super::{ConnectionId, EmbryoId, ListenerId};
-use crate::base::timers::Alarms;
+use crate::base::time::{Duration, Instant};
+use crate::base::timers::{Alarms, Timers};
 use crate::transport::tcp::connection::{Connection, Readiness};
 use crate::transport::tcp::embryo::Embryo;
 use crate::transport::tcp::ends::Ends;
 use crate::transport::tcp::time_wait::{TimeWaitId, TimeWaits};
 use slotmap::SlotMap;
+
+/// A connection that is freed leaves its timers behind until they fire: none is set further ahead than this, and
+/// later deadlines are set again on the way.
+pub(super) const LONGEST_ALARM: Duration = Duration::from_secs(600);
 
 /// Who answers for a pair of sockets.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -76,6 +81,13 @@ impl Slot {
             has_event: false,
             is_let_go: false,
         }
+    }
+
+    /// Sees to it that the connection is woken at `deadline`.
+    pub(super) fn arm(&mut self, timers: &mut Timers<TimerKey>, id: ConnectionId, deadline: Instant, now: Instant) {
+        // What is due already fires with the next poll, and never again within the one that goes on.
+        let at = deadline.clamp(now + Duration::from_nanos(1), now + LONGEST_ALARM);
+        self.alarms.arm(timers, TimerKey::Connection(id), at);
     }
 
     /// True if there is something to tell, somebody to tell it to, and it is not in the list already.

@@ -2,6 +2,7 @@
 
 use super::super::*;
 use crate::base::counters::Counters;
+pub(super) use crate::base::time::Duration;
 use crate::datalink::InterfaceId;
 use crate::network::packet::{Paths, protocol};
 use crate::physical::frame::{Body, ReceivedChecksum};

@@ -1,5 +1,6 @@
 //! TIME-WAIT as the table keeps it: answered by a small record, ended by time, reopened by RFC 6191.
 
+use super::super::slot::LONGEST_ALARM;
 use super::super::*;
 use super::harness::*;
 use crate::base::drops::DropReason::*;
