@@ -25,9 +25,9 @@ use std::collections::BinaryHeap;
 const TICK_BITS: u32 = 20;
 /// A level has 2^6 slots, so that one word tells which are occupied.
 const LEVEL_BITS: u32 = 6;
-const SLOTS: usize = 1 << LEVEL_BITS;
+pub(crate) const SLOTS: usize = 1 << LEVEL_BITS;
 /// 44 bits of ticks in steps of 6: every [`Instant`] has a place.
-const LEVELS: usize = (64 - TICK_BITS).div_ceil(LEVEL_BITS) as usize;
+pub(crate) const LEVELS: usize = (64 - TICK_BITS).div_ceil(LEVEL_BITS) as usize;
 /// A slot that held no more than this keeps its memory for the next round.
 const SLOT_KEEPS: usize = 64;
 
@@ -92,18 +92,31 @@ pub struct Timers<K> {
     len: usize,
 }
 
-fn tick_of(at: Instant) -> u64 {
+/// The tick that a moment lies in.
+pub(crate) fn tick_of(at: Instant) -> u64 {
     at.as_nanos() >> TICK_BITS
 }
 
+/// The first moment of a tick.
+pub(crate) fn tick_start(tick: u64) -> Instant {
+    Instant::from_nanos(tick << TICK_BITS)
+}
+
+/// The first tick of a slot that lies before a wheel at `cursor`.
+pub(crate) fn first_tick(cursor: u64, level: usize, slot: usize) -> u64 {
+    let shift = LEVEL_BITS * level as u32;
+    let above = (cursor >> shift >> LEVEL_BITS) << LEVEL_BITS;
+    (above | slot as u64) << shift
+}
+
 /// The slot of `tick` on `level`.
-fn slot_of(tick: u64, level: usize) -> usize {
+pub(crate) fn slot_of(tick: u64, level: usize) -> usize {
     ((tick >> (LEVEL_BITS * level as u32)) & (SLOTS as u64 - 1)) as usize
 }
 
 /// The level on which `tick` waits while the wheel stands at `cursor`: that of the highest digit in
 /// which they differ.
-fn level_of(tick: u64, cursor: u64) -> usize {
+pub(crate) fn level_of(tick: u64, cursor: u64) -> usize {
     let highest_bit = 63 - ((tick ^ cursor) | 1).leading_zeros();
     (highest_bit / LEVEL_BITS) as usize
 }
@@ -219,9 +232,7 @@ impl<K: Copy + Eq> Timers<K> {
                 self.cursor = tick;
                 return;
             };
-            let shift = LEVEL_BITS * level as u32;
-            let above = (self.cursor >> shift >> LEVEL_BITS) << LEVEL_BITS;
-            let start = (above | slot as u64) << shift;
+            let start = first_tick(self.cursor, level, slot);
             if start > tick {
                 self.cursor = tick;
                 return;

@@ -63,6 +63,7 @@ impl Host {
     pub fn shrink_to_fit(&mut self) {
         self.net.with_stack(Stack::shrink_to_fit);
         self.net.wakers(|wakers| wakers.shrink_to_fit());
+        self.net.sleepers(|sleepers| sleepers.shrink_to_fit());
     }
 
     /// The next frame to send, built now. Call until `None`, or until the device has no more room.

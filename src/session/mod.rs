@@ -12,6 +12,7 @@ pub mod accounts;
 pub mod clock;
 pub mod host;
 pub mod net;
+mod sleepers;
 pub mod tcp;
 pub mod throttle;
 pub mod time;

@@ -2,7 +2,8 @@
 
 use crate::base::time::{Duration, Instant};
 use crate::session::clock::{Alarm, Clock};
-use crate::session::time::{Sleep, Sleepers};
+use crate::session::sleepers::Sleepers;
+use crate::session::time::Sleep;
 use crate::session::wakers::Wakers;
 use crate::stack::Stack;
 use futures_executor::LocalSpawner;

@@ -10,6 +10,7 @@ use crate::session::net::Net;
 use crate::session::wakers::Direction;
 use crate::transport::tcp::config::Config;
 use crate::transport::tcp::connection::Read;
+use crate::transport::tcp::ends::Ends;
 use crate::transport::tcp::info::Info;
 use crate::transport::tcp::table::{ConnectionId, ListenerId};
 use bytes::Bytes;
@@ -106,8 +107,7 @@ impl Drop for TcpListener {
 struct Socket {
     net: Net,
     id: ConnectionId,
-    local: SocketAddr,
-    peer: SocketAddr,
+    ends: Ends,
 }
 
 impl Socket {
@@ -183,7 +183,7 @@ pub struct TcpStream {
 
 impl TcpStream {
     fn new(net: Net, id: ConnectionId, local: SocketAddr, peer: SocketAddr) -> Self {
-        TcpStream { socket: Rc::new(Socket { net, id, local, peer }) }
+        TcpStream { socket: Rc::new(Socket { net, id, ends: Ends::new(local, peer) }) }
     }
 
     /// Connects to `remote` from a port and address of the stack's choice (RFC 6056).
@@ -319,12 +319,12 @@ impl TcpStream {
 
     /// Our address and port.
     pub fn local_addr(&self) -> SocketAddr {
-        self.socket.local
+        self.socket.ends.local()
     }
 
     /// The peer's address and port.
     pub fn peer_addr(&self) -> SocketAddr {
-        self.socket.peer
+        self.socket.ends.remote()
     }
 
     /// The stack it belongs to.

@@ -4,8 +4,9 @@ use crate::stack::Event;
 use crate::transport::tcp::connection::Readiness;
 use crate::transport::tcp::table::{ConnectionId, ListenerId};
 use crate::transport::udp::UdpId;
-use slotmap::SecondaryMap;
+use slotmap::{SecondaryMap, SparseSecondaryMap};
 use smallvec::SmallVec;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::task::Waker;
 
 /// The direction a task waits for.
@@ -17,36 +18,35 @@ pub(crate) enum Direction {
     Urgent,
 }
 
-#[derive(Default)]
-struct Waiting {
-    read: Option<Waker>,
-    write: Option<Waker>,
-    urgent: Option<Waker>,
-}
+/// Those who wait for something rare, by connection. The keys are our own, so that the hash needs no secret.
+type Few = SparseSecondaryMap<ConnectionId, Waker, BuildHasherDefault<DefaultHasher>>;
 
 /// One waker for each direction of a stream, any number for a listener or a datagram socket.
 #[derive(Default)]
 pub(crate) struct Wakers {
-    streams: SecondaryMap<ConnectionId, Waiting>,
+    /// Nearly every connection has somebody who waits for data.
+    readers: SecondaryMap<ConnectionId, Waker>,
+    writers: Few,
+    urgent: Few,
     listeners: SecondaryMap<ListenerId, SmallVec<[Waker; 1]>>,
     datagrams: SecondaryMap<UdpId, SmallVec<[Waker; 1]>>,
 }
 
 impl Wakers {
     pub(crate) fn wait_stream(&mut self, id: ConnectionId, direction: Direction, waker: &Waker) {
-        if !self.streams.contains_key(id) {
-            self.streams.insert(id, Waiting::default());
-        }
-        let Some(pair) = self.streams.get_mut(id) else { return };
-        let slot = match direction {
-            Direction::Read => &mut pair.read,
-            Direction::Write => &mut pair.write,
-            Direction::Urgent => &mut pair.urgent,
+        let known = match direction {
+            Direction::Read => self.readers.get_mut(id),
+            Direction::Write => self.writers.get_mut(id),
+            Direction::Urgent => self.urgent.get_mut(id),
         };
-        match slot {
-            Some(known) => known.clone_from(waker),
-            None => *slot = Some(waker.clone()),
+        if let Some(known) = known {
+            return known.clone_from(waker);
         }
+        match direction {
+            Direction::Read => self.readers.insert(id, waker.clone()),
+            Direction::Write => self.writers.insert(id, waker.clone()),
+            Direction::Urgent => self.urgent.insert(id, waker.clone()),
+        };
     }
 
     pub(crate) fn wait_listener(&mut self, id: ListenerId, waker: &Waker) {
@@ -64,7 +64,9 @@ impl Wakers {
     }
 
     pub(crate) fn forget_stream(&mut self, id: ConnectionId) {
-        self.streams.remove(id);
+        self.readers.remove(id);
+        self.writers.remove(id);
+        self.urgent.remove(id);
     }
 
     pub(crate) fn forget_listener(&mut self, id: ListenerId) {
@@ -78,7 +80,10 @@ impl Wakers {
     /// Gives up the room for sockets that are gone.
     pub(crate) fn shrink_to_fit(&mut self) {
         // A secondary map has no other way to become smaller.
-        self.streams = self.streams.drain().collect();
+        self.readers = self.readers.drain().collect();
+        if self.writers.is_empty() {
+            self.writers = Few::default();
+        }
     }
 
     /// Takes the wakers that `event` is for.
@@ -86,17 +91,15 @@ impl Wakers {
         let mut woken = SmallVec::new();
         match event {
             Event::Stream(id, readiness) => {
-                if let Some(pair) = self.streams.get_mut(id) {
-                    let over = readiness.has(Readiness::CLOSED) || readiness.has(Readiness::ERROR);
-                    if over || readiness.has(Readiness::URGENT) {
-                        woken.extend(pair.urgent.take());
-                    }
-                    if over || readiness.has(Readiness::READABLE) {
-                        woken.extend(pair.read.take());
-                    }
-                    if over || readiness.has(Readiness::WRITABLE) || readiness.has(Readiness::CONNECTED) {
-                        woken.extend(pair.write.take());
-                    }
+                let over = readiness.has(Readiness::CLOSED) || readiness.has(Readiness::ERROR);
+                if over || readiness.has(Readiness::URGENT) {
+                    woken.extend(self.urgent.remove(id));
+                }
+                if over || readiness.has(Readiness::READABLE) {
+                    woken.extend(self.readers.remove(id));
+                }
+                if over || readiness.has(Readiness::WRITABLE) || readiness.has(Readiness::CONNECTED) {
+                    woken.extend(self.writers.remove(id));
                 }
             }
             Event::Listener(id) => {

@@ -6,27 +6,37 @@ use std::net::{SocketAddr, SocketAddrV4};
 
 /// Both ends of a connection.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Ends {
-    V4 { local: SocketAddrV4, remote: SocketAddrV4 },
+pub enum Ends {
+    /// Of IPv4.
+    V4 {
+        /// Ours.
+        local: SocketAddrV4,
+        /// The other.
+        remote: SocketAddrV4,
+    },
+    /// Of IPv6, ours first.
     Other(Box<(SocketAddr, SocketAddr)>),
 }
 
 impl Ends {
-    pub(super) fn new(local: SocketAddr, remote: SocketAddr) -> Self {
+    /// Those of a connection from `local` to `remote`.
+    pub fn new(local: SocketAddr, remote: SocketAddr) -> Self {
         match (local, remote) {
             (SocketAddr::V4(local), SocketAddr::V4(remote)) => Ends::V4 { local, remote },
             other => Ends::Other(Box::new(other)),
         }
     }
 
-    pub(super) fn local(&self) -> SocketAddr {
+    /// Ours.
+    pub fn local(&self) -> SocketAddr {
         match self {
             Ends::V4 { local, .. } => SocketAddr::V4(*local),
             Ends::Other(ends) => ends.0,
         }
     }
 
-    pub(super) fn remote(&self) -> SocketAddr {
+    /// The other.
+    pub fn remote(&self) -> SocketAddr {
         match self {
             Ends::V4 { remote, .. } => SocketAddr::V4(*remote),
             Ends::Other(ends) => ends.1,

@@ -15,7 +15,7 @@ pub mod config;
 pub mod connection;
 pub mod cookie;
 mod embryo;
-mod ends;
+pub mod ends;
 pub mod info;
 pub mod isn;
 mod listener;
