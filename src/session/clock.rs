@@ -7,6 +7,7 @@ use crate::base::time::{Duration, Instant};
 use futures_util::future::{Either, select};
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 
 /// Completes at a moment.
 pub type Alarm = Pin<Box<dyn Future<Output = ()>>>;
@@ -29,6 +30,40 @@ pub trait Clock {
 /// The time allowed was over first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Late;
+
+/// How long nothing may happen, for a task that waits again and again.
+///
+/// The alarm is not moved each time that something happens, which would cost more than what happened: when it goes
+/// off too early, it is set again.
+pub struct Patience<'a> {
+    clock: &'a dyn Clock,
+    since: Instant,
+    alarm: Option<Alarm>,
+}
+
+impl<'a> Patience<'a> {
+    /// Begins now.
+    pub fn new(clock: &'a dyn Clock) -> Self {
+        Patience { clock, since: clock.now(), alarm: None }
+    }
+
+    /// Gives what was polled for if it is there, and [`Late`] if nothing was for `time`.
+    pub fn poll<T>(&mut self, cx: &mut Context<'_>, time: Duration, polled: Poll<T>) -> Poll<Result<T, Late>> {
+        if let Poll::Ready(result) = polled {
+            self.since = self.clock.now();
+            return Poll::Ready(Ok(result));
+        }
+        loop {
+            let deadline = self.since + time;
+            let alarm = self.alarm.get_or_insert_with(|| self.clock.sleep_until(deadline));
+            ready!(alarm.as_mut().poll(cx));
+            self.alarm = None;
+            if self.clock.now() >= deadline {
+                return Poll::Ready(Err(Late));
+            }
+        }
+    }
+}
 
 /// Waits for `future`, but no longer than `time`. The future goes first when both are ready.
 pub async fn within<F: Future>(clock: &dyn Clock, time: Duration, future: F) -> Result<F::Output, Late> {

@@ -4,11 +4,12 @@
 use super::{Small, daytime, pattern};
 use crate::application::server::Connection;
 use crate::base::time::Duration;
-use crate::session::clock::{Clock, within};
+use crate::session::clock::{Clock, Late, Patience};
 use bytes::Bytes;
-use std::future::poll_fn;
+use std::future::Future;
 use std::io;
-use std::task::Poll;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 
 /// Octets asked from the stream at a time.
 const PIECE: usize = 256 << 10;
@@ -18,72 +19,93 @@ pub(super) const IDLE: Duration = Duration::from_secs(600);
 const ROUNDS: usize = 9;
 
 /// Holds a conversation until the client ends it, or stands still too long.
-pub async fn converse<S: Connection>(service: Small, mut stream: S, clock: &dyn Clock) -> io::Result<()> {
-    let end = match service {
-        Small::Echo => echo(&mut stream, clock).await,
-        Small::Discard => discard(&mut stream, clock).await,
-        Small::Chargen => chargen(&mut stream, clock).await,
-        Small::Daytime => write(&mut stream, daytime(clock), clock).await,
-    };
-    match end {
-        Ok(()) => {
-            stream.shutdown_write();
-            // The client closes next; until then its last octets are read, so that closing is no reset.
-            discard(&mut stream, clock).await
-        }
-        Err(error) => {
-            stream.abort();
-            Err(error)
-        }
+pub fn converse<S: Connection>(service: Small, stream: S, clock: &dyn Clock) -> impl Future<Output = io::Result<()>> {
+    Conversation::new(service, stream, clock)
+}
+
+/// A conversation: written out as a state machine, since there may be a hundred thousand of them that wait, and what
+/// the compiler makes of nested functions takes three times the room.
+struct Conversation<'a, S> {
+    service: Small,
+    stream: S,
+    patience: Patience<'a>,
+    /// To be written before anything else.
+    octets: Bytes,
+    /// Where chargen's octets come from.
+    source: Option<Box<Bytes>>,
+    /// Our side is closed. The client closes next; until then its last octets are read, so that closing is no reset.
+    is_over: bool,
+}
+
+// Nothing in it is pinned.
+impl<S> Unpin for Conversation<'_, S> {}
+
+impl<'a, S: Connection> Conversation<'a, S> {
+    fn new(service: Small, stream: S, clock: &'a dyn Clock) -> Self {
+        let octets = if service == Small::Daytime { daytime(clock) } else { Bytes::new() };
+        let source = (service == Small::Chargen).then(|| Box::new(Bytes::from(pattern().repeat(ROUNDS))));
+        Conversation { service, stream, patience: Patience::new(clock), octets, source, is_over: false }
     }
-}
 
-async fn echo<S: Connection>(stream: &mut S, clock: &dyn Clock) -> io::Result<()> {
-    loop {
-        let octets = read(stream, clock).await?;
-        if octets.is_empty() {
-            return Ok(());
-        }
-        write(stream, octets, clock).await?;
-    }
-}
-
-async fn discard<S: Connection>(stream: &mut S, clock: &dyn Clock) -> io::Result<()> {
-    while !read(stream, clock).await?.is_empty() {}
-    Ok(())
-}
-
-/// Sends until the client has had enough, which ends in an error of the stream. What the client sends is
-/// thrown away between pieces (RFC 864).
-async fn chargen<S: Connection>(stream: &mut S, clock: &dyn Clock) -> io::Result<()> {
-    let octets = Bytes::from(pattern().repeat(ROUNDS));
-    loop {
-        poll_fn(|cx| {
-            while let Poll::Ready(Ok(read)) = stream.poll_read_bytes(cx, PIECE) {
-                if read.is_empty() {
-                    break;
-                }
+    fn poll_to_the_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            while !self.octets.is_empty() {
+                let written = self.stream.poll_write_bytes(cx, &mut self.octets);
+                ready!(self.patience.poll(cx, IDLE, written)).unwrap_or_else(too_late)?;
             }
-            Poll::Ready(())
-        })
-        .await;
-        write(stream, octets.clone(), clock).await?;
+            match self.service {
+                _ if self.is_over => {}
+                // What the client sends is thrown away between pieces (RFC 864).
+                Small::Chargen => {
+                    self.throw_away(cx);
+                    self.octets = self.source.as_deref().cloned().unwrap_or_default();
+                    continue;
+                }
+                Small::Daytime => {
+                    self.end();
+                    continue;
+                }
+                Small::Echo | Small::Discard => {}
+            }
+            let read = self.stream.poll_read_bytes(cx, PIECE);
+            let octets = ready!(self.patience.poll(cx, IDLE, read)).unwrap_or_else(too_late)?;
+            match octets.is_empty() {
+                true if self.is_over => return Poll::Ready(Ok(())),
+                true => self.end(),
+                false if self.service == Small::Echo && !self.is_over => self.octets = octets,
+                false => {}
+            }
+        }
+    }
+
+    fn throw_away(&mut self, cx: &mut Context<'_>) {
+        while let Poll::Ready(Ok(read)) = self.stream.poll_read_bytes(cx, PIECE) {
+            if read.is_empty() {
+                break;
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        self.stream.shutdown_write();
+        self.is_over = true;
     }
 }
 
-/// What came next; empty at the end.
-async fn read<S: Connection>(stream: &mut S, clock: &dyn Clock) -> io::Result<Bytes> {
-    let read = poll_fn(|cx| stream.poll_read_bytes(cx, PIECE));
-    within(clock, IDLE, read).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+impl<S: Connection> Future for Conversation<'_, S> {
+    type Output = io::Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let result = ready!(self.poll_to_the_end(cx));
+        if result.is_err() && !self.is_over {
+            self.stream.abort();
+        }
+        Poll::Ready(result)
+    }
 }
 
-/// Queues all of `octets`.
-async fn write<S: Connection>(stream: &mut S, mut octets: Bytes, clock: &dyn Clock) -> io::Result<()> {
-    while !octets.is_empty() {
-        let write = poll_fn(|cx| stream.poll_write_bytes(cx, &mut octets));
-        within(clock, IDLE, write).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
-    }
-    Ok(())
+fn too_late<T>(_: Late) -> io::Result<T> {
+    Err(io::ErrorKind::TimedOut.into())
 }
 
 #[cfg(test)]
@@ -157,6 +179,15 @@ mod tests {
         let (pipe, _end) = connect(&mut bench, Small::Daytime);
         assert_eq!(pipe.text(), "Sun, 22 Nov 2026 12:00:00 GMT\r\n");
         assert!(pipe.is_finished());
+    }
+
+    #[test]
+    fn a_conversation_that_waits_takes_little_room() {
+        let bench = Bench::default();
+        let (clock, (_, theirs)) = (bench.clock(), pipe(1));
+        let conversation = converse(Small::Echo, theirs, &*clock);
+        // A pipe takes eight bytes more than a connection.
+        assert!(size_of_val(&conversation) <= 120, "{}", size_of_val(&conversation));
     }
 
     #[test]
