@@ -10,6 +10,7 @@ mod validate;
 pub use listen::Listen;
 
 use crate::base::limits;
+use crate::base::time::Duration;
 use crate::daemon::units::{ByteCount, Period};
 use crate::datalink::Mac;
 use ipnet::IpNet;
@@ -18,6 +19,7 @@ use siphasher::sip::SipHasher13;
 use std::fmt;
 use std::hash::Hasher;
 use std::net::{IpAddr, Ipv4Addr};
+use std::num::NonZero;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use toml::Spanned;
@@ -64,6 +66,8 @@ pub struct Daemon {
     pub control: Option<PathBuf>,
     /// How long connections may take to end when the daemon is told to stop.
     pub grace: Period,
+    /// How long to stay awake for the next frame while frames come in quick succession.
+    pub busy_poll: Period,
     /// A pcapng file that every frame is written to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pcap: Option<PathBuf>,
@@ -71,7 +75,7 @@ pub struct Daemon {
 
 impl Default for Daemon {
     fn default() -> Self {
-        Daemon { control: None, grace: Period::from_secs(5), pcap: None }
+        Daemon { control: None, grace: Period::from_secs(5), busy_poll: Period(Duration::from_micros(50)), pcap: None }
     }
 }
 
@@ -515,6 +519,13 @@ impl Config {
             }
         }
         taps
+    }
+
+    /// How long each of `loops` event loops may stay awake for the next frame: not at all where they would take every
+    /// processor from those who send it.
+    pub fn busy_poll(&self, loops: usize) -> Duration {
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        if loops < processors { self.daemon.busy_poll.0 } else { Duration::ZERO }
     }
 
     /// Where the control socket is.

@@ -21,6 +21,7 @@ use crate::daemon::control::{ControlSocket, Request, Response};
 use crate::daemon::failure::Failure;
 use crate::daemon::port::{FileCapture, Port, Sent, create_capture};
 use crate::daemon::signals::{self, Signals};
+use crate::daemon::watch::Watch;
 use crate::physical::frame::{DeviceId, Frame, OutFrame};
 use crate::physical::host_side::HostSettings;
 use crate::physical::tap::TapOptions;
@@ -79,6 +80,7 @@ pub struct EventLoop {
     waker: Arc<Waker>,
     capture: Option<FileCapture>,
     clock: Clock,
+    watch: Watch,
     /// The last turn ended before there was nothing more to send.
     has_more_to_send: bool,
 }
@@ -109,7 +111,8 @@ impl EventLoop {
         }
         let control = ControlSocket::bind(&config.control_path(), poll.registry(), CONTROL)?;
         let events = Events::with_capacity(256);
-        Ok(EventLoop { poll, events, ports, signals, control, waker, capture, clock, has_more_to_send: false })
+        let watch = Watch::new(config.busy_poll(1));
+        Ok(EventLoop { poll, events, ports, signals, control, waker, capture, clock, watch, has_more_to_send: false })
     }
 
     /// What another thread calls to get the loop out of its wait.
@@ -191,7 +194,7 @@ impl EventLoop {
 
     fn wait(&mut self, guest: &mut impl Guest, stop_by: Option<Instant>) -> Result<Told, Failure> {
         let timeout = self.timeout(guest, stop_by);
-        if let Err(error) = self.poll.poll(&mut self.events, timeout)
+        if let Err(error) = self.watch.poll(&mut self.poll, &mut self.events, timeout, self.clock)
             && error.kind() != ErrorKind::Interrupted
         {
             return Err(waiting_failed(error));

@@ -16,3 +16,4 @@ pub mod port;
 pub mod services;
 pub mod signals;
 pub mod units;
+mod watch;
