@@ -140,6 +140,8 @@ reasons! {
     /// Data for a connection whose reader is gone.
     TcpDataAfterClose => "tcp-data-after-close",
     // The lift
+    /// The stack of another queue has too much to take in already.
+    SiblingBusy => "sibling-busy",
     /// The queue to the device is full.
     TransmitQueueFull => "transmit-queue-full",
     /// The device refused the frame.
@@ -157,6 +159,8 @@ pub enum Outcome {
     Consumed,
     /// It went on to another interface.
     Forwarded,
+    /// It went on to the stack of another queue, which counts it again.
+    Passed,
     /// It was dropped.
     Dropped(DropReason),
 }
@@ -164,13 +168,13 @@ pub enum Outcome {
 /// Outcomes, counted.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    kept: [u64; 4],
+    kept: [u64; 5],
     drops: Vec<u64>,
 }
 
 impl Default for Ledger {
     fn default() -> Self {
-        Ledger { kept: [0; 4], drops: vec![0; DropReason::ALL.len()] }
+        Ledger { kept: [0; 5], drops: vec![0; DropReason::ALL.len()] }
     }
 }
 
@@ -182,6 +186,7 @@ impl Ledger {
             Outcome::Answered => self.kept.get_mut(1),
             Outcome::Consumed => self.kept.get_mut(2),
             Outcome::Forwarded => self.kept.get_mut(3),
+            Outcome::Passed => self.kept.get_mut(4),
             Outcome::Dropped(reason) => self.drops.get_mut(reason as usize),
         };
         if let Some(slot) = slot {
@@ -196,6 +201,7 @@ impl Ledger {
             Outcome::Answered => self.kept.get(1),
             Outcome::Consumed => self.kept.get(2),
             Outcome::Forwarded => self.kept.get(3),
+            Outcome::Passed => self.kept.get(4),
             Outcome::Dropped(reason) => self.drops.get(reason as usize),
         };
         slot.copied().unwrap_or(0)

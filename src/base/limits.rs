@@ -75,6 +75,9 @@ pub const TCP_RESETS_PER_SECOND: u32 = 10_000;
 /// Answers that belong to no connection (resets, SYN-ACKs, ACKs of TIME-WAIT) waiting for the device.
 pub const TCP_REPLIES: usize = 4_096;
 
+/// Messages that wait for the stack of another queue; each may hold on to a frame of 64 KiB.
+pub const SIBLING_MESSAGES: usize = 512;
+
 /// Clients of the control socket at once.
 pub const CONTROL_CLIENTS: usize = 16;
 /// Bytes of one request to the control socket.

@@ -6,12 +6,13 @@ use crate::daemon::units::Period;
 use crate::datalink::InterfaceId;
 use crate::physical::frame::DeviceId;
 use crate::stack::config as stack;
+use crate::stack::siblings::Place;
 use crate::transport::ports::{Policy, Protocol};
 use crate::transport::tcp;
 use std::net::IpAddr;
 
-/// What the stack of `config` is made of. The configuration has been validated: what names nothing is left out.
-pub fn stack_config(config: &Config, unix_origin: Duration) -> stack::Config {
+/// What the stack of `config` at `place` is made of. The configuration has been validated: what names nothing is left out.
+pub fn stack_config(config: &Config, place: Place, unix_origin: Duration) -> stack::Config {
     let taps = config.taps();
     let device = |interface: &Interface| taps.iter().position(|tap| *tap == interface.tap.as_ref()).unwrap_or(0);
     stack::Config {
@@ -41,6 +42,7 @@ pub fn stack_config(config: &Config, unix_origin: Duration) -> stack::Config {
         tcp: tcp_config(&config.tcp),
         ports: policy(config),
         unix_origin_millis: u64::try_from(unix_origin.as_millis()).unwrap_or(u64::MAX),
+        place,
     }
 }
 
@@ -110,7 +112,7 @@ mod tests {
             interface: None,
             metric: 7,
         });
-        let made = stack_config(&config, Duration::from_secs(1));
+        let made = stack_config(&config, Place::default(), Duration::from_secs(1));
         let devices: Vec<u16> = made.interfaces.iter().map(|interface| interface.device.0).collect();
         assert_eq!(devices, [0, 0, 1]);
         assert_eq!(made.interfaces[1].vlan, Some(7));

@@ -15,6 +15,7 @@ use crate::physical::frame::{DeviceId, Frame, OutFrame};
 use crate::session::host::Host;
 use crate::session::verifier::Verifier;
 use crate::stack::Stack;
+use crate::stack::siblings::Place;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
@@ -42,7 +43,7 @@ impl DaemonGuest {
     ) -> Result<Self, Failure> {
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| Failure::running(format!("no randomness can be had: {error}")))?;
-        let stack = Stack::new(stack_config(config, clock.unix_origin()), Random::from_key(key));
+        let stack = Stack::new(stack_config(config, Place::default(), clock.unix_origin()), Random::from_key(key));
         let host = Host::new(stack, clock.unix_origin());
         let verifier = Verifier::spawn(accounts(&config.accounts)?, wake)
             .map_err(|error| Failure::running(format!("the thread that checks passwords can't start: {error}")))?;

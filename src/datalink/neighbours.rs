@@ -221,6 +221,12 @@ impl<P> Neighbours<P> {
         self.statics.get(&key).copied().or_else(|| self.table.get(&key).and_then(|entry| entry.mac))
     }
 
+    /// True if there is an entry for a neighbour, whatever its state.
+    pub fn has(&self, interface: InterfaceId, address: IpAddr) -> bool {
+        let key = (interface, address);
+        self.statics.contains_key(&key) || self.table.get(&key).is_some()
+    }
+
     /// Takes in what a packet told. Returns the packets that can go now.
     pub fn learn(
         &mut self,

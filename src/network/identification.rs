@@ -17,6 +17,9 @@ use std::net::IpAddr;
 /// The identification of a datagram that will not be fragmented (RFC 6864 §4.1).
 pub const ATOMIC: u16 = 0;
 
+/// Values that the field can have.
+const VALUES: u32 = 1 << 16;
+
 /// Counters; one serves every destination that hashes to it.
 const COUNTERS: usize = 2_048;
 
@@ -26,6 +29,8 @@ pub struct Identifications {
     offset_key: HashKey,
     counter_key: HashKey,
     counters: Vec<u16>,
+    /// The first value to give out, and how many there are: all of them, unless several stacks are one host.
+    share: (u32, u32),
 }
 
 impl Identifications {
@@ -35,7 +40,16 @@ impl Identifications {
             offset_key: HashKey::random(random),
             counter_key: HashKey::random(random),
             counters: (0..COUNTERS).map(|_| random.next_u16()).collect(),
+            share: (0, VALUES),
         }
+    }
+
+    /// Gives out only the values of stack `index` of `count` that are one host, so that two of them never send
+    /// fragments of different datagrams as those of one.
+    pub fn take_share(&mut self, index: u16, count: u16) {
+        // A power of two divides the round of the counters.
+        let size = VALUES / u32::from(count.max(1)).next_power_of_two();
+        self.share = (u32::from(index) * size, size);
     }
 
     /// The next identification on the way from `source` to `destination`.
@@ -45,7 +59,8 @@ impl Identifications {
         let slot = self.counter_key.hash_one(path) as usize % COUNTERS;
         let Some(counter) = self.counters.get_mut(slot) else { return offset };
         *counter = counter.wrapping_add(1);
-        offset.wrapping_add(*counter)
+        let (first, size) = self.share;
+        (first + u32::from(offset.wrapping_add(*counter)) % size) as u16
     }
 }
 
@@ -64,6 +79,17 @@ mod tests {
         let mut identifications = Identifications::new(&mut Random::from_seed(1));
         let values: HashSet<u16> = (0..65_536).map(|_| identifications.next(A, B, 17)).collect();
         assert_eq!(values.len(), 65_536);
+    }
+
+    #[test]
+    fn stacks_that_are_one_host_share_the_values_out() {
+        let values = |index| -> HashSet<u16> {
+            let mut identifications = Identifications::new(&mut Random::from_seed(u64::from(index)));
+            identifications.take_share(index, 3);
+            (0..16_384).map(|_| identifications.next(A, B, 17)).collect()
+        };
+        let all: HashSet<u16> = (0..3).flat_map(values).collect();
+        assert_eq!(all.len(), 3 * 16_384, "no value is used again before all were, nor by two");
     }
 
     #[test]

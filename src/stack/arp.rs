@@ -14,6 +14,15 @@ use crate::stack::Stack;
 use bytes::Bytes;
 use std::net::IpAddr;
 
+/// What an ARP packet was.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Heard {
+    /// Somebody else uses an address of ours.
+    Conflict,
+    /// Anything else.
+    News,
+}
+
 impl Stack {
     pub(crate) fn receive_arp(
         &mut self,
@@ -22,10 +31,42 @@ impl Stack {
         payload: &Bytes,
     ) -> Result<Outcome, DropReason> {
         let arp = Arp::parse(payload)?;
+        if self.concerns_us(id, &arp) {
+            self.share_arp(id, &arp);
+        }
+        if self.take_in_arp(now, id, &arp)? == Heard::Conflict {
+            return Ok(Outcome::Consumed);
+        }
+        let interface = self.internet.interface(id).ok_or(DropReason::InterfaceDown)?;
+        let own_mac = interface.mac;
+        let is_ours = interface.has(IpAddr::V4(arp.target_ip));
+        let learned = self.neighbours.lookup(id, IpAddr::V4(arp.sender_ip)).is_some();
+        match arp.operation {
+            Operation::Request if is_ours => {
+                self.counters.count(Counter::ArpRequestsAnswered);
+                let reply = Arp::reply(own_mac, arp.target_ip, arp.sender_mac, arp.sender_ip);
+                self.send_arp(id, arp.sender_mac, &reply);
+                Ok(Outcome::Answered)
+            }
+            _ if learned => Ok(Outcome::Consumed),
+            Operation::Request => Err(DropReason::ArpNotOurs),
+            Operation::Reply => Err(DropReason::ArpUnsolicited),
+        }
+    }
+
+    /// True if the other stacks of this host can learn from it: what is about our addresses, and announcements.
+    fn concerns_us(&self, id: InterfaceId, arp: &Arp) -> bool {
+        let is_ours = |address| self.internet.is_configured(IpAddr::V4(address));
+        let is_to_us = self.internet.interface(id).is_some_and(|interface| interface.mac == arp.target_mac);
+        is_to_us || arp.is_announcement() || is_ours(arp.target_ip) || is_ours(arp.sender_ip)
+    }
+
+    /// Learns from ARP, whichever stack of this host heard it.
+    pub(super) fn take_in_arp(&mut self, now: Instant, id: InterfaceId, arp: &Arp) -> Result<Heard, DropReason> {
         let interface = self.internet.interface_mut(id).ok_or(DropReason::InterfaceDown)?;
         let mut conflict = false;
         for claim in interface.addresses.iter_mut().filter_map(|own| own.claim.as_mut()) {
-            match claim.handle_arp(&arp, now) {
+            match claim.handle_arp(arp, now) {
                 ClaimEvent::Nothing | ClaimEvent::Won => {}
                 ClaimEvent::Defended { .. } | ClaimEvent::Tolerated { .. } => conflict = true,
                 ClaimEvent::Lost { by } => {
@@ -40,7 +81,7 @@ impl Stack {
         if conflict {
             self.counters.count(Counter::ArpConflicts);
             self.send_claims(now);
-            return Ok(Outcome::Consumed);
+            return Ok(Heard::Conflict);
         }
         let is_probe = arp.is_probe();
         if arp.sender_mac.is_group() || arp.sender_mac == own_mac || arp.sender_mac == Mac::default() {
@@ -55,7 +96,11 @@ impl Stack {
             let kind = match arp.operation {
                 Operation::Request if is_ours => Learn::RequestToUs,
                 Operation::Request => Learn::Announcement,
-                Operation::Reply => Learn::Reply { solicited: is_ours && arp.target_mac == own_mac },
+                Operation::Reply => match is_ours && arp.target_mac == own_mac {
+                    // Another stack of this host asked: what is good for it is good for us.
+                    true if !self.place.is_alone() && !self.neighbours.has(id, sender) => Learn::RequestToUs,
+                    solicited => Learn::Reply { solicited },
+                },
             };
             for (mac, waiting) in self.neighbours.learn(id, sender, arp.sender_mac, kind, now) {
                 if let Err(reason) = self.send_to_station(waiting.frame, id, mac) {
@@ -63,18 +108,7 @@ impl Stack {
                 }
             }
         }
-        let learned = self.neighbours.lookup(id, sender).is_some();
-        match arp.operation {
-            Operation::Request if is_ours => {
-                self.counters.count(Counter::ArpRequestsAnswered);
-                let reply = Arp::reply(own_mac, arp.target_ip, arp.sender_mac, arp.sender_ip);
-                self.send_arp(id, arp.sender_mac, &reply);
-                Ok(Outcome::Answered)
-            }
-            _ if learned => Ok(Outcome::Consumed),
-            Operation::Request => Err(DropReason::ArpNotOurs),
-            Operation::Reply => Err(DropReason::ArpUnsolicited),
-        }
+        Ok(Heard::News)
     }
 
     /// Sends what the neighbour table wants asked, and gives up on those who did not answer.
@@ -113,6 +147,7 @@ impl Stack {
                 self.send_arp(id, Mac::BROADCAST, &arp);
             }
         }
+        self.share_addresses();
     }
 
     fn send_arp(&mut self, id: InterfaceId, to: Mac, arp: &Arp) {

@@ -2,6 +2,7 @@
 
 use crate::datalink::{InterfaceId, Mac};
 use crate::physical::frame::DeviceId;
+use crate::stack::siblings::Place;
 use crate::transport::{ports, tcp};
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -24,6 +25,8 @@ pub struct Config {
     /// The wall-clock time of the stack's time zero in milliseconds since the Unix epoch, for ICMP
     /// timestamps.
     pub unix_origin_millis: u64,
+    /// Which of the stacks that are one host this is.
+    pub place: Place,
 }
 
 /// One interface.

@@ -74,7 +74,9 @@ impl Stack {
         // Only an error about something that is really in flight changes what is known of the path
         // (RFC 5927 §7.2).
         if let (PathErrorKind::PacketTooBig { mtu }, false) = (error.kind, matches!(outcome, Outcome::Dropped(_))) {
-            self.internet.path_mtus.lower(error.remote, mtu, now);
+            if self.internet.path_mtus.lower(error.remote, mtu, now) {
+                self.share_path_mtu(error.remote, mtu);
+            }
         }
         outcome
     }

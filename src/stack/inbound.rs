@@ -19,6 +19,7 @@ use crate::network::options::{self, Problem};
 use crate::network::packet::{Cast, Packet, Paths, protocol};
 use crate::physical::frame::{DeviceId, Frame, ReceivedChecksum};
 use crate::stack::Stack;
+use crate::stack::siblings::Round;
 use bytes::Bytes;
 use std::net::IpAddr;
 
@@ -180,34 +181,58 @@ impl Stack {
             segment_size,
             interface: arrival.interface,
         };
-        Ok(self.deliver(now, &packet, arrival.link))
+        Ok(self.deliver(now, &packet, arrival.link, self.new_round()))
     }
 
-    /// Hands a packet to its transport, and says what a host has to say when there is none.
-    pub(crate) fn deliver(&mut self, now: Instant, packet: &Packet, link: LinkCast) -> Outcome {
+    /// Hands a packet to its transport, and says what a host has to say when there is none. What nobody here is for
+    /// goes on its `round` of the other stacks first.
+    pub(crate) fn deliver(&mut self, now: Instant, packet: &Packet, link: LinkCast, round: Option<Round>) -> Outcome {
         self.counters.count(Counter::IpInDelivers);
+        let next = self.next_stack(packet, round);
+        let outcome = self.hand_up(now, packet, next.is_none());
+        match (outcome, next) {
+            (
+                Outcome::Dropped(
+                    DropReason::TcpNoConnection
+                    | DropReason::TcpBadCookie
+                    | DropReason::UdpNoPort
+                    | DropReason::IcmpNotInFlight,
+                ),
+                Some(next),
+            ) => return self.pass_on(packet, link, round, next),
+            (Outcome::Dropped(DropReason::UdpNoPort), None) => {
+                self.report_packet(now, packet, link, ErrorKind::PortUnreachable);
+            }
+            (Outcome::Dropped(DropReason::UnknownProtocol), _) => {
+                self.report_packet(now, packet, link, ErrorKind::ProtocolUnreachable);
+            }
+            _ => {}
+        }
+        // Each stack reports the groups that it is in.
+        if packet.protocol == protocol::IGMP && round.is_some() {
+            self.share_packet(packet, link);
+        }
+        outcome
+    }
+
+    /// Hands a packet to its transport.
+    fn hand_up(&mut self, now: Instant, packet: &Packet, may_refuse: bool) -> Outcome {
         match packet.protocol {
             protocol::ICMP => self.receive_icmp(now, packet),
             protocol::IGMP => self.receive_igmp(now, packet),
-            protocol::UDP => {
-                let outcome = self.with_udp(now, |udp, cx| udp.receive(packet, cx));
-                if outcome == Outcome::Dropped(DropReason::UdpNoPort) {
-                    self.report_packet(now, packet, link, ErrorKind::PortUnreachable);
-                }
-                outcome
-            }
+            protocol::UDP => self.with_udp(now, |udp, cx| udp.receive(packet, cx)),
             protocol::TCP => {
-                let outcome = self.with_tcp(now, |tcp, cx| tcp.receive(packet, cx));
+                let outcome = self.with_tcp(now, |tcp, cx| {
+                    cx.may_refuse = may_refuse;
+                    tcp.receive(packet, cx)
+                });
                 if outcome == Outcome::Delivered {
                     // RFC 4861 §7.3.1: progress of a connection shows that the neighbour is reachable.
                     self.neighbours.confirm(packet.interface, packet.source, now);
                 }
                 outcome
             }
-            _ => {
-                self.report_packet(now, packet, link, ErrorKind::ProtocolUnreachable);
-                Outcome::Dropped(DropReason::UnknownProtocol)
-            }
+            _ => Outcome::Dropped(DropReason::UnknownProtocol),
         }
     }
 }

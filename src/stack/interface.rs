@@ -17,13 +17,15 @@ use std::net::{IpAddr, Ipv4Addr};
 #[derive(Debug)]
 pub(crate) struct Address {
     pub(crate) net: IpNet,
-    /// RFC 5227's claim; IPv4 only.
+    /// RFC 5227's claim; IPv4 only, and only in the stack that speaks for the host.
     pub(crate) claim: Option<Claim>,
+    /// Whether it may be used, as far as the stack that speaks for the host has told the others.
+    is_told_usable: bool,
 }
 
 impl Address {
-    fn is_usable(&self) -> bool {
-        self.claim.as_ref().is_none_or(Claim::is_usable)
+    pub(crate) fn is_usable(&self) -> bool {
+        self.claim.as_ref().map_or(self.is_told_usable, Claim::is_usable)
     }
 }
 
@@ -55,16 +57,17 @@ pub(crate) struct Interface {
 }
 
 impl Interface {
-    pub(crate) fn new(id: InterfaceId, config: InterfaceConfig, random: &mut Random) -> Self {
+    /// An interface that has never seen a frame; `claims` says whether this stack claims its addresses.
+    pub(crate) fn new(id: InterfaceId, config: InterfaceConfig, claims: bool, random: &mut Random) -> Self {
         let addresses = config
             .addresses
             .iter()
             .map(|net| {
                 let claim = match net.addr() {
-                    IpAddr::V4(v4) => Some(claim(v4, config.mac, config.probe, Instant::ZERO, random)),
-                    IpAddr::V6(_) => None,
+                    IpAddr::V4(v4) if claims => Some(claim(v4, config.mac, config.probe, Instant::ZERO, random)),
+                    IpAddr::V4(_) | IpAddr::V6(_) => None,
                 };
-                Address { net: *net, claim }
+                Address { net: *net, claim, is_told_usable: net.addr().is_ipv6() || !config.probe }
             })
             .collect();
         Interface {
@@ -89,6 +92,24 @@ impl Interface {
                 *known = claim(known.address(), self.mac, self.probe, now, random);
             }
         }
+    }
+
+    /// Another stack says whether an address may be used.
+    pub(crate) fn on_told(&mut self, address: Ipv4Addr, is_usable: bool) {
+        for own in self.addresses.iter_mut().filter(|own| own.net.addr() == IpAddr::V4(address)) {
+            own.is_told_usable = is_usable;
+        }
+    }
+
+    /// The addresses that may be used or not, other than was told last; told with this.
+    pub(crate) fn take_changed(&mut self) -> impl Iterator<Item = (InterfaceId, Ipv4Addr, bool)> + '_ {
+        let id = self.id;
+        self.addresses.iter_mut().filter_map(move |own| {
+            let claim = own.claim.as_ref()?;
+            let is_usable = claim.is_usable();
+            let was = std::mem::replace(&mut own.is_told_usable, is_usable);
+            (was != is_usable).then_some((id, claim.address(), is_usable))
+        })
     }
 
     /// The tag its frames carry.

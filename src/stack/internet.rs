@@ -40,7 +40,7 @@ impl Internet {
     pub(crate) fn new(config: &Config, random: &mut Random) -> Self {
         let interfaces: Vec<Interface> = (0u16..)
             .zip(&config.interfaces)
-            .map(|(id, interface)| Interface::new(InterfaceId(id), interface.clone(), random))
+            .map(|(id, interface)| Interface::new(InterfaceId(id), interface.clone(), config.place.is_first(), random))
             .collect();
         let mut routes = RoutingTable::new();
         for interface in &interfaces {

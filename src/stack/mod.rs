@@ -13,6 +13,7 @@ mod inbound;
 mod interface;
 mod internet;
 mod outbound;
+pub mod siblings;
 pub mod snapshot;
 mod sockets;
 #[cfg(test)]
@@ -37,6 +38,7 @@ use config::Config;
 use inbound::LinkCast;
 use internet::Internet;
 use outbound::{Outbox, Waiting, contiguous};
+use siblings::{Messages, Place};
 use std::collections::VecDeque;
 
 /// Packets to ourselves that one turn carries up before others get theirs.
@@ -86,12 +88,20 @@ pub struct Stack {
     loopback: VecDeque<Datagram>,
     is_udp_next: bool,
     unix_origin_millis: u64,
+    place: Place,
+    messages: Messages,
 }
 
 impl Stack {
     /// A stack as configured. All its randomness comes from `random`.
     pub fn new(config: Config, mut random: Random) -> Self {
         let internet = Internet::new(&config, &mut random);
+        let Place { index, count } = config.place;
+        let (mut udp, mut tcp) = (Udp::new(&mut random), Tcp::new(&mut random, config.tcp));
+        udp.take_share(index, count);
+        tcp.take_share(index, count);
+        let mut identifications = Identifications::new(&mut random);
+        identifications.take_share(index, count);
         let mut neighbours = Neighbours::new(&mut random);
         for (interface, address, mac) in &config.neighbours {
             neighbours.insert_static(*interface, *address, *mac);
@@ -100,11 +110,11 @@ impl Stack {
             internet,
             neighbours,
             reassembly: Reassembly::new(&mut random),
-            identifications: Identifications::new(&mut random),
+            identifications,
             error_limit: ErrorLimit::new(&mut random),
             forwarding: config.forwarding,
-            udp: Udp::new(&mut random),
-            tcp: Tcp::new(&mut random, config.tcp),
+            udp,
+            tcp,
             ports: config.ports,
             random,
             counters: Counters::default(),
@@ -114,6 +124,8 @@ impl Stack {
             loopback: VecDeque::new(),
             is_udp_next: false,
             unix_origin_millis: config.unix_origin_millis,
+            place: config.place,
+            messages: Messages::default(),
         }
     }
 
@@ -213,13 +225,25 @@ impl Stack {
 
     fn with_tcp<R>(&mut self, now: Instant, f: impl FnOnce(&mut Tcp, &mut Context<'_>) -> R) -> R {
         self.internet.now = now;
-        let mut cx = Context { now, random: &mut self.random, counters: &mut self.counters, paths: &self.internet };
+        let mut cx = Context {
+            now,
+            random: &mut self.random,
+            counters: &mut self.counters,
+            paths: &self.internet,
+            may_refuse: true,
+        };
         f(&mut self.tcp, &mut cx)
     }
 
     fn with_udp<R>(&mut self, now: Instant, f: impl FnOnce(&mut Udp, &mut Context<'_>) -> R) -> R {
         self.internet.now = now;
-        let mut cx = Context { now, random: &mut self.random, counters: &mut self.counters, paths: &self.internet };
+        let mut cx = Context {
+            now,
+            random: &mut self.random,
+            counters: &mut self.counters,
+            paths: &self.internet,
+            may_refuse: true,
+        };
         f(&mut self.udp, &mut cx)
     }
 
@@ -242,7 +266,7 @@ impl Stack {
                 segment_size: datagram.segment_size,
                 interface,
             };
-            self.deliver(now, &packet, LinkCast::Host);
+            self.deliver(now, &packet, LinkCast::Host, None);
         }
     }
 

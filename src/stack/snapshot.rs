@@ -210,9 +210,9 @@ impl Stack {
 
     /// The interfaces in their order.
     pub fn show_interfaces(&self) -> Vec<InterfaceState> {
-        let address = |own: &super::interface::Address| match &own.claim {
-            Some(claim) if !claim.is_usable() => format!("{} (not usable: probing or lost to another host)", own.net),
-            _ => own.net.to_string(),
+        let address = |own: &super::interface::Address| {
+            let doubt = if own.is_usable() { "" } else { " (not usable: probing or lost to another host)" };
+            format!("{}{doubt}", own.net)
         };
         self.internet
             .interfaces
@@ -290,6 +290,7 @@ impl Stack {
             (Outcome::Answered, "answered", "the stack answered by itself"),
             (Outcome::Consumed, "consumed", "did its work inside the stack"),
             (Outcome::Forwarded, "forwarded", "went on to another interface"),
+            (Outcome::Passed, "passed", "went on to the stack of another queue, which counts it again"),
         ];
         kept.into_iter()
             .map(|(outcome, name, meaning)| Count { name, count: self.ledger.of(outcome), meaning })

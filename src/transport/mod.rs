@@ -24,4 +24,6 @@ pub struct Context<'a> {
     pub counters: &'a mut Counters,
     /// The network floor's answers.
     pub paths: &'a dyn Paths,
+    /// What nobody here is for may be refused. False while another stack of this host may have somebody for it.
+    pub may_refuse: bool,
 }

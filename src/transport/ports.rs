@@ -115,10 +115,17 @@ impl Policy {
 /// Entries of the table that spaces the destinations apart (RFC 6056 §3.3.4 suggests 10 or more).
 const TABLE: usize = 256;
 
+/// Which of `count` stacks that are one host takes `port` as an ephemeral one; `None` for ports that are none.
+pub fn owner(port: u16, count: u16) -> Option<u16> {
+    DYNAMIC.contains(&port).then(|| port.checked_rem(count).unwrap_or(0))
+}
+
 /// Chooses ephemeral ports.
 #[derive(Clone, Debug)]
 pub struct Ephemeral {
     range: RangeInclusive<u16>,
+    /// Every so manyth port of the range is ours to choose.
+    stride: u16,
     /// F's secret: where a destination starts.
     offset_key: HashKey,
     /// G's secret: which counter a destination shares.
@@ -138,20 +145,36 @@ impl Ephemeral {
         let table_key = HashKey::random(random);
         // RFC 6056 §3.3.4: the table starts with random values.
         let table = (0..TABLE).map(|_| random.next_u16()).collect();
-        Ephemeral { range, offset_key, table_key, table }
+        Ephemeral { range, stride: 1, offset_key, table_key, table }
+    }
+
+    /// Chooses from now on only ports whose [`owner`] is stack `index` of `count`.
+    pub fn take_share(&mut self, index: u16, count: u16) {
+        self.range = self.range.clone().find(|port| owner(*port, count) == Some(index)).map_or(1..=0, |first| {
+            self.stride = count.max(1);
+            first..=*self.range.end()
+        });
+    }
+
+    fn count(&self) -> u64 {
+        self.range.clone().count().div_ceil(usize::from(self.stride)) as u64
+    }
+
+    fn port(&self, step: u64) -> u16 {
+        self.range.start() + step as u16 * self.stride
     }
 
     /// A free port for a conversation from `local` to `remote`. `None` if every port of the range is
     /// taken towards it.
     pub fn towards(&mut self, local: IpAddr, remote: SocketAddr, mut is_free: impl FnMut(u16) -> bool) -> Option<u16> {
-        let count = self.range.clone().count() as u64;
+        let count = self.count();
         let offset = self.offset_key.hash_one((local, remote));
         let index = self.table_key.hash_one((local, remote)) as usize % TABLE;
         let next = self.table.get_mut(index)?;
         for _ in 0..count {
             let step = offset.wrapping_add(u64::from(*next)) % count;
             *next = next.wrapping_add(1);
-            let port = self.range.start() + step as u16;
+            let port = self.range.start() + step as u16 * self.stride;
             if is_free(port) {
                 return Some(port);
             }
@@ -161,9 +184,9 @@ impl Ephemeral {
 
     /// A free port for conversations with anyone: the first free one after a random start.
     pub fn any(&mut self, random: &mut Random, mut is_free: impl FnMut(u16) -> bool) -> Option<u16> {
-        let count = self.range.clone().count() as u64;
+        let count = self.count();
         let start = random.below(count);
-        (0..count).map(|step| self.range.start() + ((start + step) % count) as u16).find(|port| is_free(*port))
+        (0..count).map(|step| self.port((start + step) % count)).find(|port| is_free(*port))
     }
 }
 
@@ -231,6 +254,25 @@ mod tests {
         let mut ports = Ephemeral::new(random);
         let chosen: BTreeSet<u16> = (0..100).map(|_| ports.any(random, |_| true).unwrap()).collect();
         assert!(chosen.len() > 95);
+    }
+
+    #[test]
+    fn stacks_that_are_one_host_share_the_range_out() {
+        let random = &mut Random::from_seed(7);
+        for count in [1, 2, 3, 64] {
+            let mut all = BTreeSet::new();
+            for index in 0..count {
+                let mut ports = Ephemeral::new(random);
+                ports.take_share(index, count);
+                let own: BTreeSet<u16> =
+                    (0..16_384).map(|_| ports.towards(LOCAL, destination(1), |_| true).unwrap()).collect();
+                assert!(own.iter().all(|port| owner(*port, count) == Some(index)));
+                assert!((0..50).all(|_| own.contains(&ports.any(random, |_| true).unwrap())));
+                all.extend(own);
+            }
+            assert_eq!(all.len(), 16_384);
+        }
+        assert_eq!([owner(80, 4), owner(49_151, 4), owner(49_153, 4)], [None, None, Some(1)]);
     }
 
     #[test]

@@ -122,6 +122,11 @@ impl Udp {
         }
     }
 
+    /// Takes ephemeral ports only of the share of stack `index` of `count` that are one host.
+    pub fn take_share(&mut self, index: u16, count: u16) {
+        self.ephemeral.take_share(index, count);
+    }
+
     /// Opens a socket on `local`: one of our addresses, 0.0.0.0 for all of them, or a multicast group;
     /// port 0 for any free one. Whether a reserved port may be bound is for the caller to ask of
     /// [`crate::transport::ports::Policy`].

@@ -126,6 +126,11 @@ impl Tcp {
         }
     }
 
+    /// Takes ephemeral ports only of the share of stack `index` of `count` that are one host.
+    pub fn take_share(&mut self, index: u16, count: u16) {
+        self.ephemeral.take_share(index, count);
+    }
+
     /// Takes a packet from the network floor.
     pub fn receive(&mut self, packet: &Packet, cx: &mut Context<'_>) -> Outcome {
         cx.counters.count(Counter::TcpInSegs);

@@ -42,7 +42,7 @@ impl World {
 
     fn call<R>(&mut self, call: impl FnOnce(&mut Udp, &mut Context<'_>) -> R) -> R {
         let World { udp, random, counters } = self;
-        call(udp, &mut Context { now: Instant::ZERO, random, counters, paths: &OneLan })
+        call(udp, &mut Context { now: Instant::ZERO, random, counters, paths: &OneLan, may_refuse: true })
     }
 
     fn bind(&mut self, local: impl Into<SocketAddr>) -> UdpId {

@@ -63,7 +63,9 @@ impl Tcp {
 
     /// RFC 9293 §3.10.7.1: nobody is there.
     fn refuse(&mut self, pair: Pair, segment: &Segment, cx: &mut Context<'_>) -> Outcome {
-        self.replies.reset(pair.0, pair.1, segment, cx.now, cx.counters);
+        if cx.may_refuse {
+            self.replies.reset(pair.0, pair.1, segment, cx.now, cx.counters);
+        }
         Outcome::Dropped(DropReason::TcpNoConnection)
     }
 
@@ -152,8 +154,10 @@ impl Tcp {
         }
         let (irs, iss) = (segment.seq - 1, segment.ack - 1);
         let Some(mss) = self.cookies.check(local, remote, irs, iss, cx.now) else {
-            cx.counters.count(Counter::TcpSyncookiesFailed);
-            self.replies.reset(local, remote, segment, cx.now, cx.counters);
+            if cx.may_refuse {
+                cx.counters.count(Counter::TcpSyncookiesFailed);
+                self.replies.reset(local, remote, segment, cx.now, cx.counters);
+            }
             return Outcome::Dropped(DropReason::TcpBadCookie);
         };
         if listener.is_full() {

@@ -47,7 +47,7 @@ impl World {
     }
 
     pub(super) fn cx(&mut self) -> Context<'_> {
-        Context { now: self.now, random: &mut self.random, counters: &mut self.counters, paths: &self.paths }
+        Context { now: self.now, random: &mut self.random, counters: &mut self.counters, paths: &self.paths, may_refuse: true }
     }
 }
 

@@ -62,7 +62,7 @@ impl Host {
 
     pub(super) fn call<R>(&mut self, call: impl FnOnce(&mut Tcp, &mut Context<'_>) -> R) -> R {
         let Host { tcp, now, counters, random, lan } = self;
-        call(tcp, &mut Context { now: *now, random, counters, paths: lan })
+        call(tcp, &mut Context { now: *now, random, counters, paths: lan, may_refuse: true })
     }
 
     pub(super) fn listen(&mut self, backlog: usize) -> ListenerId {
