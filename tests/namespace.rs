@@ -35,5 +35,7 @@ mod namespace_many;
 mod namespace_offload;
 #[path = "namespace/pop3.rs"]
 mod namespace_pop3;
+#[path = "namespace/queues.rs"]
+mod namespace_queues;
 #[path = "namespace/services.rs"]
 mod namespace_services;

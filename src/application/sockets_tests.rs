@@ -13,6 +13,7 @@ use crate::session::clock::Clock;
 use crate::session::host::Host;
 use crate::session::net::Net;
 use crate::session::tcp::{TcpListener, TcpStream};
+use crate::session::throttle::SharedThrottle;
 use crate::session::udp::UdpSocket;
 use crate::session::verifier::Verifier;
 use crate::stack::Stack;
@@ -154,7 +155,7 @@ fn mail_is_fetched_over_the_stack() {
     std::fs::write(mail.path().join("alice/new/1.a"), "Subject: x\n\nhello\n").unwrap();
     let config = pop3::Config { maildir: mail.path().join("{user}"), ..pop3::Config::default() };
     let verifier = Verifier::inline(cheap(&[("alice", "secret")]));
-    let service = Rc::new(pop3::Service::new(config, cable.clock(), verifier, Rc::default()));
+    let service = Rc::new(pop3::Service::new(config, cable.clock(), verifier, SharedThrottle::default()));
     let listener = cable.listener(1110);
     cable.server.net().spawn(pop3::serve(listener, service, Bounds::default(), Shutdown::new()));
     let answer = cable.run(|net| talk(net, 1110, "USER alice\r\nPASS secret\r\nRETR 1\r\nDELE 1\r\nQUIT\r\n"));

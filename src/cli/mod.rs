@@ -10,10 +10,8 @@ mod setup;
 mod show;
 mod table;
 
-use crate::daemon::clock::Clock;
-use crate::daemon::event_loop::EventLoop;
 use crate::daemon::failure::Failure;
-use crate::daemon::guest::DaemonGuest;
+use crate::daemon::guest;
 use clap::{Parser, Subcommand};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -126,13 +124,11 @@ pub fn main() -> ExitCode {
 fn run(setup: &setup::Setup) -> Result<(), Failure> {
     let (config, source) = setup.load()?;
     config.validate(&source)?;
-    let clock = Clock::start();
-    let mut event_loop = EventLoop::open(&config, clock)?;
-    let mut guest = DaemonGuest::start(&config, setup.path().map(PathBuf::as_path), clock, event_loop.waker())?;
-    print("ready\n");
-    // Without systemd there is nobody to tell, and that is no failure.
-    let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    event_loop.run(&mut guest, config.daemon.grace.0)
+    guest::run(config, setup.path().map(PathBuf::as_path), || {
+        print("ready\n");
+        // Without systemd there is nobody to tell, and that is no failure.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    })
 }
 
 /// Prints to standard output. A reader that has gone away (`| head`) is no failure.

@@ -80,7 +80,7 @@ pub fn run(
         carry(first, &mut line.forth, second, now)?;
         carry(second, &mut line.back, first, now)?;
         if let Some(capture) = capture {
-            capture.borrow_mut().flush();
+            capture.lock().flush();
         }
         let sent = line.forth.counts().sent + line.back.counts().sent;
         if stop_at.is_some_and(|at| at <= now) || config.frames.is_some_and(|frames| sent >= frames) {

@@ -5,9 +5,11 @@
 //! file and the line.
 
 mod listen;
+mod queues;
 mod validate;
 
 pub use listen::Listen;
+pub use queues::{MAX_QUEUES, Queues};
 
 use crate::base::limits;
 use crate::base::time::Duration;
@@ -103,9 +105,9 @@ pub struct Interface {
     /// Let the kernel cut and join segments where it can.
     #[serde(default = "default_true")]
     pub offload: bool,
-    /// Queues of the TAP.
-    #[serde(default = "default_queues")]
-    pub queues: Spanned<u32>,
+    /// Queues of the TAP. What one interface says holds for all; by default 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queues: Option<Spanned<Queues>>,
     /// Ask the link whether an address is free before it is used (RFC 5227), which takes some six seconds.
     #[serde(default)]
     pub probe: bool,
@@ -116,10 +118,6 @@ pub struct Interface {
 
 fn default_mtu() -> Spanned<u32> {
     unwritten(1500)
-}
-
-fn default_queues() -> Spanned<u32> {
-    unwritten(1)
 }
 
 fn default_true() -> bool {
@@ -142,7 +140,7 @@ impl Interface {
             up: None,
             mtu: default_mtu(),
             offload: true,
-            queues: default_queues(),
+            queues: None,
             probe: false,
             vlan: None,
         }
@@ -526,6 +524,12 @@ impl Config {
     pub fn busy_poll(&self, loops: usize) -> Duration {
         let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
         if loops < processors { self.daemon.busy_poll.0 } else { Duration::ZERO }
+    }
+
+    /// How many queues every TAP has, and so how many threads with a stack each there are.
+    pub fn queues(&self) -> u16 {
+        let said = self.interfaces.iter().find_map(|interface| interface.queues.as_ref());
+        said.map_or(1, |queues| queues.as_ref().count())
     }
 
     /// Where the control socket is.

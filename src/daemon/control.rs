@@ -42,6 +42,13 @@ pub enum Response {
     Error(String),
 }
 
+/// Whose answer it is: a client, and which of its requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ticket {
+    client: usize,
+    number: u64,
+}
+
 /// The listening socket and its clients.
 #[derive(Debug)]
 pub struct ControlSocket {
@@ -49,6 +56,8 @@ pub struct ControlSocket {
     listener: UnixListener,
     first_token: usize,
     clients: Vec<Option<Client>>,
+    /// The number of the last ticket.
+    tickets: u64,
 }
 
 #[derive(Debug)]
@@ -58,6 +67,8 @@ struct Client {
     /// What is left of the answers.
     answer: Vec<u8>,
     sent: usize,
+    /// The request whose answer is still to come.
+    awaited: Option<Ticket>,
     give_up: Instant,
 }
 
@@ -74,6 +85,7 @@ impl ControlSocket {
             listener,
             first_token: token.0 + 1,
             clients: (0..limits::CONTROL_CLIENTS).map(|_| None).collect(),
+            tickets: 0,
         };
         registry
             .register(&mut socket.listener, token, Interest::READABLE)
@@ -91,7 +103,8 @@ impl ControlSocket {
             let token = Token(self.first_token + index);
             if registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE).is_ok() {
                 let give_up = now + PATIENCE;
-                *slot = Some(Client { stream, request: Vec::new(), answer: Vec::new(), sent: 0, give_up });
+                *slot =
+                    Some(Client { stream, request: Vec::new(), answer: Vec::new(), sent: 0, awaited: None, give_up });
             }
         }
     }
@@ -101,13 +114,46 @@ impl ControlSocket {
         (self.first_token..self.first_token + self.clients.len()).contains(&token.0)
     }
 
-    /// Goes on with the client of `token`.
-    pub fn serve(&mut self, token: Token, now: Instant, answer: impl FnMut(Request) -> Response) {
-        let Some(slot) = token.0.checked_sub(self.first_token).and_then(|index| self.clients.get_mut(index)) else {
-            return;
+    /// Goes on with the client of `token`. A request for which `answer` has none yet gets it by
+    /// [`ControlSocket::answer`].
+    pub fn serve(&mut self, token: Token, now: Instant, answer: impl FnMut(Ticket, Request) -> Option<Response>) {
+        if let Some(index) = token.0.checked_sub(self.first_token) {
+            self.go_on(index, now, answer);
+        }
+    }
+
+    /// Answers a request that had to wait. `more` is asked about what the client has asked since.
+    pub fn answer(
+        &mut self,
+        ticket: Ticket,
+        response: &Response,
+        now: Instant,
+        more: impl FnMut(Ticket, Request) -> Option<Response>,
+    ) {
+        if let Some(Some(client)) = self.clients.get_mut(ticket.client)
+            && client.awaited == Some(ticket)
+        {
+            client.awaited = None;
+            client.set_answer(response, now);
+            self.go_on(ticket.client, now, more);
+        }
+    }
+
+    /// True while somebody waits for the answer.
+    pub fn awaits(&self, ticket: Ticket) -> bool {
+        matches!(self.clients.get(ticket.client), Some(Some(client)) if client.awaited == Some(ticket))
+    }
+
+    fn go_on(&mut self, index: usize, now: Instant, mut answer: impl FnMut(Ticket, Request) -> Option<Response>) {
+        let Some(slot) = self.clients.get_mut(index) else { return };
+        let tickets = &mut self.tickets;
+        let mut with_ticket = |request| {
+            *tickets += 1;
+            let ticket = Ticket { client: index, number: *tickets };
+            answer(ticket, request).ok_or(ticket)
         };
         if let Some(client) = slot
-            && !client.serve(now, answer)
+            && !client.serve(now, &mut with_ticket)
         {
             // Closing a descriptor takes it out of the poll.
             *slot = None;
@@ -137,28 +183,36 @@ impl Drop for ControlSocket {
 
 impl Client {
     /// False when it is done with.
-    fn serve(&mut self, now: Instant, mut answer: impl FnMut(Request) -> Response) -> bool {
+    fn serve(&mut self, now: Instant, answer: &mut impl FnMut(Request) -> Result<Response, Ticket>) -> bool {
         let is_open = self.read();
         if !self.write() {
             return false;
         }
         while self.answer.is_empty()
+            && self.awaited.is_none()
             && let Some(end) = self.request.iter().position(|byte| *byte == b'\n')
         {
             let rest = self.request.split_off(end + 1);
             let line = std::mem::replace(&mut self.request, rest);
             let response = match serde_json::from_slice(&line) {
                 Ok(request) => answer(request),
-                Err(error) => Response::Error(format!("the request is not understood: {error}")),
+                Err(error) => Ok(Response::Error(format!("the request is not understood: {error}"))),
             };
-            self.answer = serde_json::to_vec(&response).unwrap_or_default();
-            self.answer.push(b'\n');
-            self.give_up = now + PATIENCE;
+            match response {
+                Ok(response) => self.set_answer(&response, now),
+                Err(ticket) => self.awaited = Some(ticket),
+            }
             if !self.write() {
                 return false;
             }
         }
-        is_open || !self.answer.is_empty()
+        is_open || !self.answer.is_empty() || self.awaited.is_some()
+    }
+
+    fn set_answer(&mut self, response: &Response, now: Instant) {
+        self.answer = serde_json::to_vec(response).unwrap_or_default();
+        self.answer.push(b'\n');
+        self.give_up = now + PATIENCE;
     }
 
     fn read(&mut self) -> bool {

@@ -12,23 +12,30 @@
 //!
 //! Every step is bounded, so that neither a flood nor a long answer keeps the others from their turn. What the loop
 //! drives is a [`Guest`]: it owns no descriptor and reads no clock.
+//!
+//! With several queues there is a loop for each, on a thread of its own. The first also has the desk: signals, the
+//! control socket and the other threads ([`crate::daemon::crew`]).
 
 use crate::base::limits;
 use crate::base::time::{Duration, Instant};
 use crate::daemon::clock::Clock;
 use crate::daemon::config::Config;
-use crate::daemon::control::{ControlSocket, Request, Response};
+use crate::daemon::crew::{Crew, Order, Reports};
+use crate::daemon::desk::Desk;
 use crate::daemon::failure::Failure;
+use crate::daemon::mail::Mailbox;
 use crate::daemon::port::{FileCapture, Port, Sent, create_capture};
-use crate::daemon::signals::{self, Signals};
+use crate::daemon::signals::Signals;
 use crate::daemon::watch::Watch;
 use crate::physical::frame::{DeviceId, Frame, OutFrame};
 use crate::physical::host_side::HostSettings;
-use crate::physical::tap::TapOptions;
+use crate::stack::siblings::{Message, Place, To};
+use crate::stack::snapshot::Snapshot;
 use ipnet::IpNet;
 use mio::{Events, Poll, Token, Waker};
 use std::io::{self, ErrorKind};
 use std::sync::Arc;
+use std::sync::mpsc::Receiver;
 
 /// Frames read from one TAP in one turn, and their bytes: what was read is dealt with while it is in the cache.
 const RECEIVE_BATCH: usize = 256;
@@ -40,16 +47,21 @@ const TRANSMIT_BATCH_BYTES: usize = 1 << 20;
 /// Batches of resets that the last moment of the loop is given: for as many connections as there may be.
 const FAREWELL_BATCHES: usize = limits::TCP_CONNECTIONS / TRANSMIT_BATCH;
 
-const SIGNALS: Token = Token(0);
-const WAKER: Token = Token(1);
-const FIRST_PORT: usize = 2;
-/// The control socket; its clients follow.
-const CONTROL: Token = Token(1 << 16);
+const WAKER: Token = Token(0);
+const FIRST_PORT: usize = 1;
+/// What the desk waits for, from here on.
+const DESK: Token = Token(1 << 16);
 
-/// What the loop drives: a host with its tasks.
+/// What the loop drives: a host with its tasks, or the part of it that has one queue.
 pub trait Guest {
     /// A frame came from a device.
     fn receive(&mut self, now: Instant, device: DeviceId, frame: Frame);
+    /// The stack of another queue told something.
+    fn receive_message(&mut self, now: Instant, message: Message);
+    /// What to tell the stacks of other queues next.
+    fn poll_message(&mut self) -> Option<(To, Message)>;
+    /// A message was refused by who it was for.
+    fn on_message_lost(&mut self);
     /// Does what is due, and lets tasks run.
     fn run(&mut self, now: Instant);
     /// The next frame to send.
@@ -58,8 +70,10 @@ pub trait Guest {
     fn on_device_error(&mut self);
     /// When to run again at the latest.
     fn deadline(&self) -> Option<Instant>;
-    /// Answers what came over the control socket.
-    fn answer(&mut self, request: Request) -> Response;
+    /// What there is to show of `what`; `None` if there is no such thing.
+    fn show(&self, what: &str) -> Option<Snapshot>;
+    /// Puts up what other threads may want to show.
+    fn put_up(&mut self, now: Instant);
     /// Reads again what of the configuration can change while running.
     fn reload(&mut self);
     /// Begins to end: accept nothing more, let conversations finish.
@@ -75,64 +89,119 @@ pub struct EventLoop {
     poll: Poll,
     events: Events,
     ports: Vec<Port>,
-    signals: Signals,
-    control: ControlSocket,
     waker: Arc<Waker>,
     capture: Option<FileCapture>,
     clock: Clock,
     watch: Watch,
     /// The last turn ended before there was nothing more to send.
     has_more_to_send: bool,
-}
-
-/// What a turn was told.
-#[derive(Default)]
-struct Told {
-    stops: usize,
-    reloads: usize,
+    /// Another thread has called.
+    is_called: bool,
+    /// With several queues.
+    mailbox: Option<Mailbox>,
+    /// Of the first queue's thread.
+    desk: Option<Desk>,
 }
 
 impl EventLoop {
-    /// Opens the devices, the capture and the control socket.
+    /// Opens the devices, the capture and the control socket: a loop for each queue, of which the first has the desk.
     ///
     /// # Errors
     /// One of them can't be had.
-    pub fn open(config: &Config, clock: Clock) -> Result<Self, Failure> {
-        let poll = Poll::new().map_err(waiting_failed)?;
-        let signals = Signals::register(poll.registry(), SIGNALS)?;
-        let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(waiting_failed)?);
+    pub fn open(config: &Config, clock: Clock) -> Result<Vec<Self>, Failure> {
+        let queues = config.queues();
         let capture = config.daemon.pcap.as_deref().map(create_capture).transpose()?;
-        let mut ports = Vec::new();
-        for (index, tap) in config.taps().into_iter().enumerate() {
-            let (options, host) = link_settings(config, tap);
-            let port = Port::open(tap, options, host, capture.as_ref(), clock)?;
-            port.register(poll.registry(), Token(FIRST_PORT + index)).map_err(waiting_failed)?;
-            ports.push(port);
+        let busy_poll = config.busy_poll(usize::from(queues));
+        let without_ports = |_| EventLoop::without_ports(capture.clone(), clock, Watch::new(busy_poll));
+        let mut loops = (0..queues).map(without_ports).collect::<Result<Vec<_>, _>>()?;
+        // Before the devices, so that what is set up for them is undone whenever a signal comes.
+        let signals = loops.first().map(|first| Signals::register(first.poll.registry(), DESK)).transpose()?;
+        for (device, tap) in config.taps().into_iter().enumerate() {
+            let (offload, host) = link_settings(config, tap);
+            let ports = Port::open_queues(tap, queues, offload, host, capture.as_ref(), clock)?;
+            for (event_loop, port) in loops.iter_mut().zip(ports) {
+                let token = Token(FIRST_PORT + device);
+                port.register(event_loop.poll.registry(), token).map_err(waiting_failed)?;
+                event_loop.ports.push(port);
+            }
         }
-        let control = ControlSocket::bind(&config.control_path(), poll.registry(), CONTROL)?;
-        let events = Events::with_capacity(256);
-        let watch = Watch::new(config.busy_poll(1));
-        Ok(EventLoop { poll, events, ports, signals, control, waker, capture, clock, watch, has_more_to_send: false })
+        if let (Some(first), Some(signals)) = (loops.first_mut(), signals) {
+            first.desk = Some(Desk::open(signals, &config.control_path(), first.poll.registry(), DESK)?);
+        }
+        if queues > 1 {
+            let mailboxes = Mailbox::for_all(loops.iter().map(EventLoop::waker).collect());
+            for (event_loop, mailbox) in loops.iter_mut().zip(mailboxes) {
+                event_loop.mailbox = Some(mailbox);
+            }
+        }
+        Ok(loops)
+    }
+
+    fn without_ports(capture: Option<FileCapture>, clock: Clock, watch: Watch) -> Result<Self, Failure> {
+        let poll = Poll::new().map_err(waiting_failed)?;
+        let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(waiting_failed)?);
+        Ok(EventLoop {
+            poll,
+            events: Events::with_capacity(256),
+            ports: Vec::new(),
+            waker,
+            capture,
+            clock,
+            watch,
+            has_more_to_send: false,
+            is_called: false,
+            mailbox: None,
+            desk: None,
+        })
     }
 
     /// What another thread calls to get the loop out of its wait.
-    pub fn waker(&self) -> impl Fn() + Send + 'static {
-        let waker = Arc::clone(&self.waker);
+    pub fn waker(&self) -> Arc<Waker> {
+        Arc::clone(&self.waker)
+    }
+
+    /// The same as a function.
+    pub fn caller(&self) -> impl Fn() + Send + Sync + 'static {
+        let waker = self.waker();
         move || {
             // It only fails when the pipe is full, and then the loop is about to wake up anyway.
             let _ = waker.wake();
         }
     }
 
-    /// Turns until the guest has stopped, which it is given `grace` for.
+    /// Which of the loops it is.
+    pub fn place(&self) -> Place {
+        self.mailbox.as_ref().map_or_else(Place::default, Mailbox::place)
+    }
+
+    /// The first thread's: turns until the guest and the `crew` of the other threads have stopped, which they are
+    /// given `grace` for.
     ///
     /// # Errors
-    /// A device is gone.
-    pub fn run(&mut self, guest: &mut impl Guest, grace: Duration) -> Result<(), Failure> {
+    /// A device is gone, or another thread has failed.
+    pub fn run(&mut self, guest: &mut impl Guest, crew: Crew, grace: Duration) -> Result<(), Failure> {
+        if let Some(desk) = &mut self.desk {
+            desk.crew = crew;
+        }
+        let result = self.run_until_stopped(guest, grace);
+        if let Err(failure) = &result {
+            log::error!("stopping: {failure}");
+            self.abort(guest);
+        }
+        if let Some(desk) = &mut self.desk {
+            desk.crew.dismiss(result.as_ref().unwrap_or(&Order::Abort));
+        }
+        result.map(|_| ())
+    }
+
+    /// Turns until all have stopped; what the other threads are to do then.
+    fn run_until_stopped(&mut self, guest: &mut impl Guest, grace: Duration) -> Result<Order, Failure> {
         let mut stop_by: Option<Instant> = None;
         loop {
-            let told = self.turn(guest, stop_by)?;
+            self.turn(guest, stop_by)?;
             let now = self.clock.now();
+            let Some(desk) = &mut self.desk else { return Ok(Order::End) };
+            let told = desk.take_in(now, guest)?;
             if told.reloads > 0 {
                 guest.reload();
             }
@@ -140,25 +209,60 @@ impl EventLoop {
                 None if told.stops > 0 => {
                     log::info!("stopping: connections have {grace:?} to end; a second signal ends them at once");
                     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+                    desk.crew.order(&Order::Stop);
                     guest.stop();
                     guest.run(now);
                     stop_by = Some(now + grace);
+                    self.has_more_to_send = true;
                 }
                 Some(at) if told.stops > 0 || at <= now => {
                     log::info!("stopped: connections that had not ended are reset");
-                    self.abort(guest, now);
-                    return Ok(());
+                    self.abort(guest);
+                    return Ok(Order::Abort);
                 }
                 _ => {}
             }
-            if stop_by.is_some() && guest.is_stopped() && !self.has_more_to_send {
-                return Ok(());
+            let has_drained = self.desk.as_ref().is_none_or(|desk| desk.crew.has_drained());
+            if stop_by.is_some() && guest.is_stopped() && has_drained && !self.has_more_to_send {
+                return Ok(Order::End);
+            }
+        }
+    }
+
+    /// Another thread's: turns until the first thread's order to end.
+    ///
+    /// # Errors
+    /// A device is gone.
+    pub fn work(&mut self, guest: &mut impl Guest, orders: &Receiver<Order>, reports: &Reports) -> Result<(), Failure> {
+        let mut is_draining = false;
+        loop {
+            self.turn(guest, None)?;
+            while let Ok(order) = orders.try_recv() {
+                match order {
+                    Order::Stop => {
+                        guest.stop();
+                        guest.run(self.clock.now());
+                        is_draining = true;
+                        self.has_more_to_send = true;
+                    }
+                    Order::End => return Ok(()),
+                    Order::Abort => {
+                        self.abort(guest);
+                        return Ok(());
+                    }
+                    Order::Show(ticket, what) => reports.show(ticket, guest.show(&what).unwrap_or_default()),
+                }
+            }
+            if is_draining && guest.is_stopped() && !self.has_more_to_send {
+                is_draining = false;
+                reports.drained();
             }
         }
     }
 
     /// Sends the resets, as far as the devices take them.
-    fn abort(&mut self, guest: &mut impl Guest, now: Instant) {
+    fn abort(&mut self, guest: &mut impl Guest) {
+        let now = self.clock.now();
         guest.abort(now);
         self.has_more_to_send = true;
         for _ in 0..FAREWELL_BATCHES {
@@ -169,8 +273,8 @@ impl EventLoop {
         }
     }
 
-    fn turn(&mut self, guest: &mut impl Guest, stop_by: Option<Instant>) -> Result<Told, Failure> {
-        let told = self.wait(guest, stop_by)?;
+    fn turn(&mut self, guest: &mut impl Guest, stop_by: Option<Instant>) -> Result<(), Failure> {
+        self.wait(guest, stop_by)?;
         let now = self.clock.now();
         for (index, port) in self.ports.iter_mut().enumerate() {
             let mut bytes = 0;
@@ -183,38 +287,32 @@ impl EventLoop {
                 }
             }
         }
+        if std::mem::take(&mut self.is_called) {
+            self.take_in_mail(guest, now);
+        }
         guest.run(now);
         self.transmit(guest, now);
-        self.control.handle_timeout(now);
+        self.send_mail(guest);
         if let Some(capture) = &self.capture {
-            capture.borrow_mut().flush();
+            capture.lock().flush();
         }
-        Ok(told)
+        Ok(())
     }
 
-    fn wait(&mut self, guest: &mut impl Guest, stop_by: Option<Instant>) -> Result<Told, Failure> {
+    fn wait(&mut self, guest: &mut impl Guest, stop_by: Option<Instant>) -> Result<(), Failure> {
         let timeout = self.timeout(guest, stop_by);
         if let Err(error) = self.watch.poll(&mut self.poll, &mut self.events, timeout, self.clock)
             && error.kind() != ErrorKind::Interrupted
         {
             return Err(waiting_failed(error));
         }
-        let now = self.clock.now();
-        let mut told = Told::default();
         for event in &self.events {
             match event.token() {
-                SIGNALS => {
-                    for request in self.signals.requests() {
-                        match request {
-                            signals::Request::Stop => told.stops += 1,
-                            signals::Request::Reload => told.reloads += 1,
-                        }
+                WAKER => self.is_called = true,
+                token if token >= DESK => {
+                    if let Some(desk) = &mut self.desk {
+                        desk.on_event(token, self.poll.registry(), self.clock.now(), guest);
                     }
-                }
-                WAKER => {}
-                CONTROL => self.control.accept(self.poll.registry(), now),
-                token if self.control.owns(token) => {
-                    self.control.serve(token, now, |request| guest.answer(request));
                 }
                 token => {
                     if let Some(port) = token.0.checked_sub(FIRST_PORT).and_then(|index| self.ports.get_mut(index)) {
@@ -223,16 +321,38 @@ impl EventLoop {
                 }
             }
         }
-        Ok(told)
+        Ok(())
     }
 
     /// How long nothing has to be done.
     fn timeout(&self, guest: &impl Guest, stop_by: Option<Instant>) -> Option<Duration> {
-        if self.has_more_to_send || self.ports.iter().any(Port::may_read) {
+        if self.has_more_to_send || self.is_called || self.ports.iter().any(Port::may_read) {
             return Some(Duration::ZERO);
         }
-        let deadlines = [guest.deadline(), self.control.deadline(), stop_by];
+        let deadlines = [guest.deadline(), self.desk.as_ref().and_then(Desk::deadline), stop_by];
         deadlines.into_iter().flatten().min().map(|at| at.since(self.clock.now()))
+    }
+
+    /// What other threads have for this one, as much as a box holds.
+    fn take_in_mail(&mut self, guest: &mut impl Guest, now: Instant) {
+        guest.put_up(now);
+        let Some(mailbox) = &mut self.mailbox else { return };
+        for _ in 0..limits::SIBLING_MESSAGES {
+            let Some(message) = mailbox.receive() else { return };
+            guest.receive_message(now, message);
+        }
+        // There may be more.
+        self.is_called = true;
+    }
+
+    fn send_mail(&mut self, guest: &mut impl Guest) {
+        let Some(mailbox) = &mut self.mailbox else { return };
+        while let Some((to, message)) = guest.poll_message() {
+            for _ in 0..mailbox.send(to, &message) {
+                guest.on_message_lost();
+            }
+        }
+        mailbox.wake();
     }
 
     fn transmit(&mut self, guest: &mut impl Guest, now: Instant) {
@@ -265,15 +385,15 @@ fn waiting_failed(error: io::Error) -> Failure {
     Failure::running(format!("the event loop can't wait: {error}"))
 }
 
-/// How a TAP is opened, and what to set on the kernel's side, whose MTU is that of the largest interface on it.
-fn link_settings(config: &Config, tap: &str) -> (TapOptions, Option<HostSettings>) {
+/// Whether a TAP offloads, and what to set on the kernel's side, whose MTU is that of the largest interface on it.
+fn link_settings(config: &Config, tap: &str) -> (bool, Option<HostSettings>) {
     let on_it = || config.interfaces.iter().filter(|interface| interface.tap.as_ref() == tap);
-    let options = TapOptions { offload: on_it().all(|interface| interface.offload), ..TapOptions::default() };
+    let offload = on_it().all(|interface| interface.offload);
     let mtu = on_it().map(|interface| interface.effective_mtu()).max().unwrap_or(1500);
     let address = on_it().find_map(|interface| match interface.host.as_ref()?.as_ref() {
         IpNet::V4(net) => Some(*net),
         IpNet::V6(_) => None,
     });
     let is_touched = on_it().any(|interface| interface.brings_host_up());
-    (options, is_touched.then_some(HostSettings { address, mtu }))
+    (offload, is_touched.then_some(HostSettings { address, mtu }))
 }

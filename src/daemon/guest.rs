@@ -1,78 +1,106 @@
-//! What the event loop of the daemon drives: the host with its services, and how it answers, reloads and stops.
+//! What the event loop of the daemon drives: the host with its services, and how it shows, reloads and stops.
+//!
+//! With several queues each thread has one: a stack with its services, and of the rest what [`Common`] holds.
 
 use crate::application::server::Shutdown;
 use crate::base::random::Random;
-use crate::base::time::Instant;
+use crate::base::time::{Duration, Instant};
 use crate::daemon::assemble::stack_config;
+use crate::daemon::board::Board;
 use crate::daemon::clock::Clock;
 use crate::daemon::config::Config;
-use crate::daemon::control::{Request, Response};
-use crate::daemon::event_loop::Guest;
+use crate::daemon::crew::Crew;
+use crate::daemon::event_loop::{EventLoop, Guest};
 use crate::daemon::failure::Failure;
 use crate::daemon::memory::{self, Memory};
-use crate::daemon::services::{Services, accounts, to_value};
+use crate::daemon::services::{Services, accounts};
+use crate::daemon::show;
 use crate::physical::frame::{DeviceId, Frame, OutFrame};
 use crate::session::host::Host;
+use crate::session::throttle::SharedThrottle;
 use crate::session::verifier::Verifier;
 use crate::stack::Stack;
-use crate::stack::siblings::Place;
-use serde_json::Value;
+use crate::stack::siblings::{Message, Place, To};
+use crate::stack::snapshot::Snapshot;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// The daemon's host.
+/// What the threads of all queues have in common. Nothing of it is touched for a packet.
+#[derive(Clone)]
+pub struct Common {
+    /// What is configured.
+    pub config: Arc<Config>,
+    /// The file to read again.
+    pub config_path: Option<PathBuf>,
+    /// The time.
+    pub clock: Clock,
+    /// Who may log in.
+    pub verifier: Verifier,
+    /// What failed logins cost, whichever queue they come over.
+    pub throttle: SharedThrottle,
+    /// What there is to show of each thread.
+    pub board: Arc<Board>,
+}
+
+/// Runs the daemon until it is stopped; `on_ready` is called when the devices are up and every listener listens.
+///
+/// # Errors
+/// Something can't be had, or a device is gone.
+pub fn run(config: Config, config_path: Option<&Path>, on_ready: impl FnOnce()) -> Result<(), Failure> {
+    let clock = Clock::start();
+    let grace = config.daemon.grace.0;
+    let mut loops = EventLoop::open(&config, clock)?;
+    let board = Arc::new(Board::new(loops.iter().map(EventLoop::waker).collect()));
+    let others = loops.split_off(1);
+    let Some(mut first) = loops.pop() else { return Ok(()) };
+    let verifier = Verifier::spawn(accounts(&config.accounts)?, first.caller())
+        .map_err(|error| Failure::running(format!("the thread that checks passwords can't start: {error}")))?;
+    let common = Common {
+        config: Arc::new(config),
+        config_path: config_path.map(Path::to_owned),
+        clock,
+        verifier,
+        throttle: SharedThrottle::default(),
+        board,
+    };
+    let mut guest = DaemonGuest::start(&common, &first)?;
+    let crew = Crew::start(others, &first.waker(), move |event_loop| DaemonGuest::start(&common, event_loop))?;
+    on_ready();
+    first.run(&mut guest, crew, grace)
+}
+
+/// The daemon's host, or the part of it that has one queue.
 pub struct DaemonGuest {
     host: Host,
+    place: Place,
     shutdown: Shutdown,
-    verifier: Verifier,
     memory: Memory,
-    /// The file to read again.
-    config_path: Option<PathBuf>,
+    common: Common,
 }
 
 impl DaemonGuest {
-    /// Builds the stack and starts the services; when this returns, every listener listens. `wake` gets the event
-    /// loop out of its wait.
+    /// Builds the stack and starts the services; when this returns, every listener listens.
     ///
     /// # Errors
-    /// A service can't start, or the system has no randomness or no thread for us.
-    pub fn start(
-        config: &Config,
-        config_path: Option<&Path>,
-        clock: Clock,
-        wake: impl Fn() + Send + 'static,
-    ) -> Result<Self, Failure> {
+    /// A service can't start, or the system has no randomness for us.
+    pub fn start(common: &Common, event_loop: &EventLoop) -> Result<Self, Failure> {
+        let mut common = common.clone();
+        common.verifier = common.verifier.waking(event_loop.caller());
+        let place = event_loop.place();
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| Failure::running(format!("no randomness can be had: {error}")))?;
-        let stack = Stack::new(stack_config(config, Place::default(), clock.unix_origin()), Random::from_key(key));
-        let host = Host::new(stack, clock.unix_origin());
-        let verifier = Verifier::spawn(accounts(&config.accounts)?, wake)
-            .map_err(|error| Failure::running(format!("the thread that checks passwords can't start: {error}")))?;
+        let unix_origin: Duration = common.clock.unix_origin();
+        let stack = Stack::new(stack_config(&common.config, place, unix_origin), Random::from_key(key));
+        let host = Host::new(stack, unix_origin);
         let shutdown = Shutdown::new();
-        Services { net: host.net(), config, shutdown: &shutdown, verifier: &verifier }.start()?;
-        Ok(DaemonGuest {
-            host,
-            shutdown,
-            verifier,
-            memory: Memory::default(),
-            config_path: config_path.map(Path::to_owned),
-        })
+        Services { net: host.net(), place, common: &common, shutdown: &shutdown }.start()?;
+        let guest = DaemonGuest { host, place, shutdown, memory: Memory::default(), common };
+        guest.common.board.put_up(place.index, guest.snapshot(), Instant::ZERO);
+        Ok(guest)
     }
 
-    fn show(&self, what: &str) -> Option<Value> {
-        self.host.net().with_stack(|stack| {
-            Some(match what {
-                "sockets" => to_value(stack.show_sockets()),
-                "interfaces" => to_value(stack.show_interfaces()),
-                "neighbours" => to_value(stack.show_neighbours()),
-                "routes" => to_value(stack.show_routes()),
-                "counters" => to_value(stack.show_counters()),
-                "drops" => to_value(stack.show_drops()),
-                "lost" => to_value(stack.show_lost()),
-                "outcomes" => to_value(stack.show_outcomes()),
-                "limits" => to_value(stack.show_limits()),
-                _ => return None,
-            })
-        })
+    fn snapshot(&self) -> Snapshot {
+        self.host.net().with_stack(|stack| stack.snapshot())
     }
 }
 
@@ -80,6 +108,18 @@ impl Guest for DaemonGuest {
     fn receive(&mut self, now: Instant, device: DeviceId, frame: Frame) {
         // The stack has counted what became of it.
         let _ = self.host.receive(now, device, frame);
+    }
+
+    fn receive_message(&mut self, now: Instant, message: Message) {
+        self.host.receive_message(now, message);
+    }
+
+    fn poll_message(&mut self) -> Option<(To, Message)> {
+        self.host.net().with_stack(Stack::poll_message)
+    }
+
+    fn on_message_lost(&mut self) {
+        self.host.net().with_stack(Stack::on_message_lost);
     }
 
     fn run(&mut self, now: Instant) {
@@ -102,16 +142,19 @@ impl Guest for DaemonGuest {
         self.host.deadline().into_iter().chain(self.memory.deadline()).min()
     }
 
-    fn answer(&mut self, request: Request) -> Response {
-        let Request::Show(what) = request;
-        match self.show(&what) {
-            Some(value) => Response::Ok(value),
-            None => Response::Error(format!("there is no `{what}` to show")),
+    fn show(&self, what: &str) -> Option<Snapshot> {
+        self.host.net().with_stack(|stack| show::part(stack, what))
+    }
+
+    fn put_up(&mut self, now: Instant) {
+        if self.common.board.is_wanted(self.place.index) {
+            let snapshot = self.snapshot();
+            self.common.board.put_up(self.place.index, snapshot, now);
         }
     }
 
     fn reload(&mut self) {
-        let Some(path) = &self.config_path else {
+        let Some(path) = &self.common.config_path else {
             log::warn!("nothing to reload: there is no configuration file");
             return;
         };
@@ -122,7 +165,7 @@ impl Guest for DaemonGuest {
         match read {
             Ok(accounts) => {
                 let count = accounts.names().count();
-                self.verifier.replace(accounts);
+                self.common.verifier.replace(accounts);
                 log::info!("reloaded {count} accounts; everything else takes a restart");
             }
             Err(failure) => log::warn!("not reloaded, everything stays as it is: {failure}"),

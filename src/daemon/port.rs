@@ -5,19 +5,18 @@
 
 use crate::daemon::clock::Clock;
 use crate::daemon::failure::Failure;
-use crate::physical::capture::{Capture, Captured, SharedCapture};
+use crate::physical::capture::{Capture, CaptureInterface, Captured, SharedCapture};
 use crate::physical::frame::{Device, Frame, OutFrame};
-use crate::physical::host_side::{HostSettings, HostSide};
-use crate::physical::tap::{Tap, TapOptions, is_down};
+use crate::physical::host_side::{self, HostSettings, HostSide};
+use crate::physical::tap::{Tap, TapError, TapOptions, is_down};
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use std::cell::RefCell;
 use std::fs::File;
 use std::io::{self, BufWriter};
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
-use std::rc::Rc;
+use std::sync::Arc;
 
 /// The capture that ports write to.
 pub type FileCapture = SharedCapture<BufWriter<File>>;
@@ -34,13 +33,22 @@ pub fn create_capture(path: &Path) -> Result<FileCapture, Failure> {
             path.display()
         ))
     })?;
-    Ok(Rc::new(RefCell::new(capture)))
+    Ok(SharedCapture::new(capture))
 }
 
-/// A TAP in an event loop.
+/// The place of the TAP `name` in the capture.
+fn captured_as(name: &str, capture: Option<&FileCapture>) -> Result<Option<(FileCapture, CaptureInterface)>, Failure> {
+    let Some(capture) = capture else { return Ok(None) };
+    let interface = capture.lock().add_interface(name).map_err(|error| {
+        Failure::running(format!("the capture can't be written: {error}: choose another with --pcap"))
+    })?;
+    Ok(Some((capture.clone(), interface)))
+}
+
+/// A TAP in an event loop, or one queue of it.
 pub struct Port {
     name: String,
-    device: Box<dyn Device>,
+    device: Box<dyn Device + Send>,
     descriptor: RawFd,
     may_read: bool,
     may_write: bool,
@@ -74,18 +82,57 @@ impl Port {
         capture: Option<&FileCapture>,
         clock: Clock,
     ) -> Result<Port, Failure> {
+        let interface = captured_as(name, capture)?;
         let tap = Tap::open(name, options)?;
         let host_side = host.map(|settings| HostSide::set_up(name, settings)).transpose()?;
-        let descriptor = tap.as_raw_fd();
-        let device: Box<dyn Device> = match capture {
+        Ok(Port::new(tap, host_side, interface, clock))
+    }
+
+    /// Opens so many queues of the TAP `name`, and then does as [`Port::open`]: no frame comes before all are there.
+    /// The first undoes what was set up.
+    ///
+    /// # Errors
+    /// As [`Port::open`].
+    pub fn open_queues(
+        name: &str,
+        queues: u16,
+        offload: bool,
+        host: Option<HostSettings>,
+        capture: Option<&FileCapture>,
+        clock: Clock,
+    ) -> Result<Vec<Port>, Failure> {
+        let interface = captured_as(name, capture)?;
+        let mut options = TapOptions { offload, is_one_of_several: queues > 1 };
+        let mut taps = Vec::new();
+        for _ in 0..queues {
+            let tap = Tap::open(name, options)?;
+            // What the first can't have the others need not try.
+            options.offload = tap.is_offloading();
+            taps.push(tap);
+            // A device of several queues is not busy when another process has it: that one would lose flows to us.
+            if queues > 1 && host_side::open_queues(name).is_ok_and(|open| open as usize > taps.len()) {
+                return Err(TapError::busy(name).into());
+            }
+        }
+        let mut host_side = host.map(|settings| HostSide::set_up(name, settings)).transpose()?;
+        Ok(taps.into_iter().map(|tap| Port::new(tap, host_side.take(), interface.clone(), clock)).collect())
+    }
+
+    fn new(
+        tap: Tap,
+        host_side: Option<HostSide>,
+        captured: Option<(FileCapture, CaptureInterface)>,
+        clock: Clock,
+    ) -> Port {
+        let (name, descriptor) = (tap.name().to_owned(), tap.as_raw_fd());
+        let device: Box<dyn Device + Send> = match captured {
             None => Box::new(tap),
-            Some(capture) => {
-                let captured = Captured::new(tap, name, capture.clone(), Rc::new(move || clock.unix_time()));
-                Box::new(captured.map_err(|error| Failure::running(format!("the capture can't be written: {error}")))?)
+            Some((capture, interface)) => {
+                Box::new(Captured::new(tap, interface, capture, Arc::new(move || clock.unix_time())))
             }
         };
-        Ok(Port {
-            name: name.to_owned(),
+        Port {
+            name,
             device,
             descriptor,
             may_read: true,
@@ -93,7 +140,7 @@ impl Port {
             waiting: None,
             is_down: false,
             _host_side: host_side,
-        })
+        }
     }
 
     /// Asks `registry` to tell of this port as `token`.

@@ -4,30 +4,30 @@ use crate::application::http::{self, Root, Site};
 use crate::application::pop3;
 use crate::application::server::{Bounds, Shutdown};
 use crate::application::small::{self, Small};
-use crate::daemon::config::{self, Account, Config, Listen};
+use crate::daemon::config::{self, Account, Listen};
 use crate::daemon::failure::Failure;
+use crate::daemon::guest::Common;
 use crate::session::accounts::Accounts;
 use crate::session::clock::Clock;
 use crate::session::net::Net;
 use crate::session::tcp::{ListenOptions, TcpListener};
-use crate::session::throttle::Throttle;
 use crate::session::udp::UdpSocket;
-use crate::session::verifier::Verifier;
+use crate::stack::siblings::Place;
 use serde_json::Value;
-use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 use toml::Spanned;
 
 /// What all services are given.
 pub struct Services<'a> {
     /// The stack to run on.
     pub net: &'a Net,
-    /// What is configured.
-    pub config: &'a Config,
+    /// Which of the host's stacks that is.
+    pub place: Place,
+    /// What is the same on all of them.
+    pub common: &'a Common,
     /// Asked when the daemon stops.
     pub shutdown: &'a Shutdown,
-    /// Who may log in.
-    pub verifier: &'a Verifier,
 }
 
 /// The accounts as the session floor takes them.
@@ -45,13 +45,13 @@ impl Services<'_> {
     /// # Errors
     /// A port can't be had, or a folder can't be read.
     pub fn start(&self) -> Result<(), Failure> {
-        if let Some(http) = &self.config.http {
+        if let Some(http) = &self.common.config.http {
             self.start_http(http)?;
         }
-        if let Some(pop3) = &self.config.pop3 {
+        if let Some(pop3) = &self.common.config.pop3 {
             self.start_pop3(pop3)?;
         }
-        if let Some(small) = &self.config.small {
+        if let Some(small) = &self.common.config.small {
             let services = [Small::Echo, Small::Discard, Small::Chargen, Small::Daytime];
             for (service, (_, listen)) in services.into_iter().zip(small.services()) {
                 self.start_small(service, listen)?;
@@ -64,14 +64,15 @@ impl Services<'_> {
         Rc::new(self.net.clone())
     }
 
+    /// The bounds of a service that may have so many connections, on all stacks together.
     fn bounds(&self, connections: u32) -> Bounds {
         // Connections get most of the daemon's grace; the rest is for their FINs to be acknowledged.
-        let grace = self.config.daemon.grace.0.mul_f64(0.8);
-        Bounds { connections: connections as usize, grace }
+        let grace = self.common.config.daemon.grace.0.mul_f64(0.8);
+        Bounds { connections: connections.div_ceil(u32::from(self.place.count)) as usize, grace }
     }
 
     fn listen(&self, name: &str, listen: &Spanned<Listen>) -> Result<TcpListener, Failure> {
-        let options = ListenOptions { backlog: Some(self.config.tcp.backlog as usize), config: None };
+        let options = ListenOptions { backlog: Some(self.common.config.tcp.backlog as usize), config: None };
         TcpListener::bind_with(self.net, listen.as_ref().socket_addr(), options)
             .map_err(|error| Failure::running(format!("{name} can't listen: {}: {error}", listen.as_ref())))
     }
@@ -93,8 +94,11 @@ impl Services<'_> {
             body_limit: http.body_limit.0,
             ..http::Config::default()
         };
-        let net = self.net.clone();
-        let state = Rc::new(move || to_value(net.with_stack(|stack| stack.snapshot())));
+        let (net, place, board) = (self.net.clone(), self.place, Arc::clone(&self.common.board));
+        let state = Rc::new(move || {
+            let own = net.with_stack(|stack| stack.snapshot());
+            to_value(board.read(place.index, own, net.now()))
+        });
         let site = Rc::new(Site::new(settings, self.clock(), root, state));
         for listen in &http.listen {
             let listener = self.listen("http", listen)?;
@@ -114,8 +118,8 @@ impl Services<'_> {
             idle: pop3.idle_timeout.0,
             ..pop3::Config::default()
         };
-        let throttle = Rc::new(RefCell::new(Throttle::default()));
-        let service = Rc::new(pop3::Service::new(settings, self.clock(), self.verifier.clone(), throttle));
+        let (verifier, throttle) = (self.common.verifier.clone(), self.common.throttle.clone());
+        let service = Rc::new(pop3::Service::new(settings, self.clock(), verifier, throttle));
         for listen in &pop3.listen {
             let listener = self.listen("pop3", listen)?;
             let bounds = self.bounds(pop3.connections);

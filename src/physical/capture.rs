@@ -10,9 +10,8 @@ use crate::base::time::Duration;
 use crate::physical::frame::{Device, Frame, OutFrame};
 use crate::physical::segmentation::whole_frame;
 use smallvec::SmallVec;
-use std::cell::RefCell;
 use std::io::{self, Write};
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Which way a frame went, seen from this host.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -199,31 +198,43 @@ impl Block {
     }
 }
 
-/// A capture that several devices write to.
-pub type SharedCapture<W> = Rc<RefCell<Capture<W>>>;
+/// A capture that several devices write to, the queues of one device from a thread each.
+#[derive(Debug)]
+pub struct SharedCapture<W: Write>(Arc<Mutex<Capture<W>>>);
+
+impl<W: Write> Clone for SharedCapture<W> {
+    fn clone(&self) -> Self {
+        SharedCapture(Arc::clone(&self.0))
+    }
+}
+
+impl<W: Write> SharedCapture<W> {
+    /// Shares `capture`.
+    pub fn new(capture: Capture<W>) -> Self {
+        SharedCapture(Arc::new(Mutex::new(capture)))
+    }
+
+    /// The capture. A block is written whole or not at all, so that a panic elsewhere leaves nothing half done.
+    pub fn lock(&self) -> MutexGuard<'_, Capture<W>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The time since the epoch: the wall clock of the daemon, virtual time in a simulation.
+pub type UnixTime = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// A device whose frames are captured on their way.
 pub struct Captured<D, W: Write> {
     device: D,
     capture: SharedCapture<W>,
     interface: CaptureInterface,
-    /// The time since the epoch: the wall clock of the daemon, virtual time in a simulation.
-    unix_time: Rc<dyn Fn() -> Duration>,
+    unix_time: UnixTime,
 }
 
 impl<D, W: Write> Captured<D, W> {
-    /// Captures what passes `device` under `name`.
-    ///
-    /// # Errors
-    /// The interface could not be written to the capture.
-    pub fn new(
-        device: D,
-        name: &str,
-        capture: SharedCapture<W>,
-        unix_time: Rc<dyn Fn() -> Duration>,
-    ) -> io::Result<Self> {
-        let interface = capture.borrow_mut().add_interface(name)?;
-        Ok(Captured { device, capture, interface, unix_time })
+    /// Captures what passes `device` as `interface`, which is one of the capture.
+    pub fn new(device: D, interface: CaptureInterface, capture: SharedCapture<W>, unix_time: UnixTime) -> Self {
+        Captured { device, capture, interface, unix_time }
     }
 
     /// The device inside.
@@ -238,7 +249,7 @@ impl<D, W: Write> Captured<D, W> {
 
     fn write(&self, direction: Direction, parts: &[&[u8]]) {
         let now = (self.unix_time)();
-        self.capture.borrow_mut().write_frame(self.interface, now, direction, parts, None);
+        self.capture.lock().write_frame(self.interface, now, direction, parts, None);
     }
 }
 

@@ -45,7 +45,7 @@ impl HostSide {
     /// # Errors
     /// No permission, or an address that the kernel refuses.
     pub fn set_up(tap: &str, settings: HostSettings) -> Result<HostSide, TapError> {
-        let failed = |what| move |error| TapError { tap: tap.to_owned(), what, error };
+        let failed = |what| move |error| TapError { tap: tap.to_owned(), what, error, several_queues: false };
         let control = Control::open().map_err(failed("the kernel's side can't be set up"))?;
         let before = control.state(tap).map_err(failed("the state of the kernel's side can't be read"))?;
         // From here on, dropping puts back what was changed.
@@ -80,6 +80,32 @@ impl Drop for HostSide {
     }
 }
 
+/// How many queues of `tap` are open, by whichever process.
+///
+/// # Errors
+/// There is no such device, or the kernel can't say.
+pub fn open_queues(tap: &str) -> io::Result<u32> {
+    let mut channels = Channels { command: ETHTOOL_GCHANNELS, ..Channels::default() };
+    let mut request = named(tap)?;
+    request.ifr_ifru.ifru_data = std::ptr::from_mut(&mut channels).cast();
+    // The pointer is to a `Channels`, which is what this command fills in, and which lives for the whole call.
+    Control::open()?.request(SIOCETHTOOL, &mut request)?;
+    Ok(channels.combined)
+}
+
+/// `ethtool_channels` of `linux/ethtool.h`.
+#[repr(C)]
+#[derive(Default)]
+struct Channels {
+    command: u32,
+    most: [u32; 4],
+    separate: [u32; 3],
+    combined: u32,
+}
+
+const SIOCETHTOOL: libc::Ioctl = 0x8946;
+const ETHTOOL_GCHANNELS: u32 = 0x3c;
+
 /// A socket that only carries `ioctl`s.
 #[derive(Debug)]
 struct Control(OwnedFd);
@@ -96,7 +122,8 @@ impl Control {
     }
 
     fn request(&self, code: libc::Ioctl, request: &mut libc::ifreq) -> io::Result<()> {
-        // SAFETY: every request used here reads and writes one `ifreq`, which lives for the whole call.
+        // SAFETY: every request used here reads and writes one `ifreq`, and what that points to, which live for the
+        // whole call.
         let result = unsafe { libc::ioctl(self.0.as_raw_fd(), code, std::ptr::from_mut(request)) };
         if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }

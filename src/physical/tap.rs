@@ -67,9 +67,17 @@ pub struct TapError {
     pub what: &'static str,
     /// What the operating system says.
     pub error: io::Error,
+    /// Several queues were asked for.
+    pub several_queues: bool,
 }
 
 impl TapError {
+    /// Another process has the device `tap`.
+    pub fn busy(tap: &str) -> Self {
+        let error = io::Error::from_raw_os_error(libc::EBUSY);
+        TapError { tap: tap.to_owned(), what: "the TAP device can't be opened", error, several_queues: true }
+    }
+
     fn advice(&self) -> &'static str {
         match self.error.raw_os_error() {
             Some(libc::EPERM | libc::EACCES) => {
@@ -80,7 +88,14 @@ impl TapError {
             Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => {
                 "there is no /dev/net/tun: load the module with `modprobe tun`, or pass the device into the container"
             }
-            Some(libc::EINVAL) => "there is a device of that name that is not a TAP: choose another name with --tap",
+            Some(libc::EINVAL) if self.several_queues => {
+                "there is a device of that name that is not a TAP, or one that was made for one queue: make it with \
+                 `ip tuntap add NAME mode tap multi_queue`, choose another name with --tap, or write queues = 1"
+            }
+            Some(libc::EINVAL) => {
+                "there is a device of that name that is not a TAP, or one that was made for several queues: \
+                 choose another name with --tap, or write queues = 2 or more"
+            }
             Some(libc::EEXIST | libc::EADDRINUSE) => "the address is in use: choose another",
             _ => "see docs/operations.md",
         }
@@ -128,7 +143,9 @@ impl Tap {
     /// # Errors
     /// There is no TAP driver, no permission, or another process has the device.
     pub fn open(name: &str, options: TapOptions) -> Result<Tap, TapError> {
-        let failed = |error| TapError { tap: name.to_owned(), what: "the TAP device can't be opened", error };
+        let several_queues = options.is_one_of_several;
+        let failed =
+            |error| TapError { tap: name.to_owned(), what: "the TAP device can't be opened", error, several_queues };
         check_name(name).map_err(|reason| failed(io::Error::new(ErrorKind::InvalidInput, reason)))?;
         let Opened { file, name, has_header, cuts_udp } = if options.offload {
             match open::offloading(name, options.is_one_of_several) {
@@ -277,6 +294,7 @@ mod tests {
             tap: "tap9".into(),
             what: "the TAP device can't be opened",
             error: io::Error::from_raw_os_error(number),
+            several_queues: false,
         };
         let text = error(libc::EPERM).to_string();
         assert!(

@@ -14,6 +14,7 @@ use crate::base::time::{Duration, Instant};
 use crate::physical::frame::{DeviceId, Frame, OutFrame};
 use crate::session::net::Net;
 use crate::stack::Stack;
+use crate::stack::siblings::Message;
 use futures_executor::LocalPool;
 
 /// How often tasks may answer each other through the stack before the frames get their turn again.
@@ -43,6 +44,12 @@ impl Host {
     pub fn receive(&mut self, now: Instant, device: DeviceId, frame: Frame) -> Outcome {
         self.net.advance(now);
         self.net.with_stack(|stack| stack.receive(now, device, frame))
+    }
+
+    /// The stack of another queue told this one something.
+    pub fn receive_message(&mut self, now: Instant, message: Message) {
+        self.net.advance(now);
+        self.net.with_stack(|stack| stack.receive_message(now, message));
     }
 
     /// Runs timers that are due and every task that can go on.

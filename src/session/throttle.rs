@@ -9,6 +9,7 @@
 use crate::base::time::{Duration, Instant};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The wait after the first failure; it doubles with each further one.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -39,6 +40,17 @@ impl Record {
 #[derive(Clone, Debug, Default)]
 pub struct Throttle {
     records: BTreeMap<IpAddr, Record>,
+}
+
+/// The records for everything that takes passwords, on whichever thread.
+#[derive(Clone, Debug, Default)]
+pub struct SharedThrottle(Arc<Mutex<Throttle>>);
+
+impl SharedThrottle {
+    /// The records. No call leaves them half changed, so a panic elsewhere does no harm.
+    pub fn lock(&self) -> MutexGuard<'_, Throttle> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Throttle {

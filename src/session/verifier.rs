@@ -10,11 +10,10 @@
 //! simulation, whose time is virtual, checks in place instead ([`Verifier::inline`]).
 
 use crate::session::accounts::Accounts;
-use std::cell::RefCell;
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -33,20 +32,29 @@ pub enum Verdict {
     Busy,
 }
 
-/// Checks passwords. Clones share the accounts and the worker.
-#[derive(Clone, Debug)]
+/// Gets an event loop out of its wait.
+type Wake = Arc<dyn Fn() + Send + Sync>;
+
+/// Checks passwords. Clones share the accounts and the worker, also those on other threads.
+#[derive(Clone)]
 pub struct Verifier {
-    accounts: Rc<RefCell<Arc<Accounts>>>,
+    accounts: Arc<Mutex<Arc<Accounts>>>,
     /// `None` checks in place.
-    queue: Option<SyncSender<Job>>,
+    worker: Option<(SyncSender<Job>, Wake)>,
 }
 
-#[derive(Debug)]
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier").field("is_inline", &self.worker.is_none()).finish_non_exhaustive()
+    }
+}
+
 struct Job {
     accounts: Arc<Accounts>,
     name: String,
     password: Vec<u8>,
     answer: Arc<Mutex<Answer>>,
+    wake: Wake,
 }
 
 #[derive(Debug, Default)]
@@ -58,30 +66,38 @@ struct Answer {
 impl Verifier {
     /// Checks in place, on the caller's thread: for simulations and tests.
     pub fn inline(accounts: Accounts) -> Self {
-        Verifier { accounts: Rc::new(RefCell::new(Arc::new(accounts))), queue: None }
+        Verifier { accounts: Arc::new(Mutex::new(Arc::new(accounts))), worker: None }
     }
 
     /// Checks on a thread that ends with the last clone. `wake` is called after each verdict, to get the
     /// event loop out of its wait; the task's own waker is called before it.
-    pub fn spawn(accounts: Accounts, wake: impl Fn() + Send + 'static) -> io::Result<Self> {
+    pub fn spawn(accounts: Accounts, wake: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
         let (queue, jobs) = sync_channel(QUEUE);
-        std::thread::Builder::new().name("passwords".into()).spawn(move || work(&jobs, &wake))?;
-        Ok(Verifier { queue: Some(queue), ..Verifier::inline(accounts) })
+        std::thread::Builder::new().name("passwords".into()).spawn(move || work(&jobs))?;
+        Ok(Verifier { worker: Some((queue, Arc::new(wake))), ..Verifier::inline(accounts) })
+    }
+
+    /// The same accounts and worker for the event loop of another thread, which `wake` gets out of its wait.
+    #[must_use]
+    pub fn waking(&self, wake: impl Fn() + Send + Sync + 'static) -> Self {
+        let worker = self.worker.as_ref().map(|(queue, _)| (queue.clone(), Arc::new(wake) as Wake));
+        Verifier { accounts: Arc::clone(&self.accounts), worker }
     }
 
     /// Puts other accounts in place, for checks that begin after this.
     pub fn replace(&self, accounts: Accounts) {
-        *self.accounts.borrow_mut() = Arc::new(accounts);
+        *lock(&self.accounts) = Arc::new(accounts);
     }
 
     /// Checks a name and a password.
     pub fn verify(&self, name: &str, password: &[u8]) -> Check {
-        let accounts = Arc::clone(&self.accounts.borrow());
-        let Some(queue) = &self.queue else {
+        let accounts = Arc::clone(&lock(&self.accounts));
+        let Some((queue, wake)) = &self.worker else {
             return Check::done(verdict(&accounts, name, password));
         };
         let answer = Arc::default();
-        let job = Job { accounts, name: name.into(), password: password.into(), answer: Arc::clone(&answer) };
+        let (name, password, wake) = (name.into(), password.into(), Arc::clone(wake));
+        let job = Job { accounts, name, password, answer: Arc::clone(&answer), wake };
         match queue.try_send(job) {
             Ok(()) => Check { answer },
             Err(_) => Check::done(Verdict::Busy),
@@ -119,13 +135,13 @@ impl Future for Check {
     }
 }
 
-/// The answer is one value that is set at once, so a panic elsewhere leaves nothing half done in it.
-fn lock(answer: &Mutex<Answer>) -> MutexGuard<'_, Answer> {
-    answer.lock().unwrap_or_else(PoisonError::into_inner)
+/// What is behind the locks is set at once, so a panic elsewhere leaves nothing half done in it.
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The worker's life.
-fn work(jobs: &Receiver<Job>, wake: &impl Fn()) {
+fn work(jobs: &Receiver<Job>) {
     while let Ok(job) = jobs.recv() {
         // Whoever asked may be gone; then nobody's time is spent on it.
         if Arc::strong_count(&job.answer) == 1 {
@@ -139,7 +155,7 @@ fn work(jobs: &Receiver<Job>, wake: &impl Fn()) {
         };
         if let Some(waker) = waker {
             waker.wake();
-            wake();
+            (job.wake)();
         }
     }
 }
@@ -170,7 +186,8 @@ mod tests {
     #[test]
     fn a_full_queue_is_said_at_once() {
         let (queue, jobs) = sync_channel(2);
-        let verifier = Verifier { queue: Some(queue), ..Verifier::inline(cheap(&[("a", "b")])) };
+        let worker = Some((queue, Arc::new(|| {}) as Wake));
+        let verifier = Verifier { worker, ..Verifier::inline(cheap(&[("a", "b")])) };
         let (_one, _two) = (verifier.verify("a", b"b"), verifier.verify("a", b"b"));
         assert_eq!(block_on(verifier.verify("a", b"b")), Verdict::Busy);
         drop(jobs);

@@ -73,10 +73,10 @@ impl Stack {
         };
         // Only an error about something that is really in flight changes what is known of the path
         // (RFC 5927 §7.2).
-        if let (PathErrorKind::PacketTooBig { mtu }, false) = (error.kind, matches!(outcome, Outcome::Dropped(_))) {
-            if self.internet.path_mtus.lower(error.remote, mtu, now) {
-                self.share_path_mtu(error.remote, mtu);
-            }
+        if let (PathErrorKind::PacketTooBig { mtu }, false) = (error.kind, matches!(outcome, Outcome::Dropped(_)))
+            && self.internet.path_mtus.lower(error.remote, mtu, now)
+        {
+            self.share_path_mtu(error.remote, mtu);
         }
         outcome
     }

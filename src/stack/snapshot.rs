@@ -1,5 +1,7 @@
 //! The stack's own state as plain data: what `tapstack show` and the built-in page print.
 
+mod merge;
+
 use crate::base::counters::Counter;
 use crate::base::drops::{Ledger, Outcome};
 use crate::base::limits;
@@ -35,6 +37,22 @@ pub struct InterfaceState {
     pub rx_bytes: u64,
     /// Frames received and dropped.
     pub rx_dropped: u64,
+    /// Frames sent.
+    pub tx_frames: u64,
+    /// Bytes sent.
+    pub tx_bytes: u64,
+    /// The same by queue, if the device has several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub queues: Vec<QueueTraffic>,
+}
+
+/// What went through one queue of an interface's device.
+#[derive(Clone, Debug, Serialize)]
+pub struct QueueTraffic {
+    /// Frames received.
+    pub rx_frames: u64,
+    /// Bytes received.
+    pub rx_bytes: u64,
     /// Frames sent.
     pub tx_frames: u64,
     /// Bytes sent.
@@ -170,7 +188,7 @@ impl From<udp::Row> for SocketState {
 }
 
 /// Everything at once.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Snapshot {
     /// The interfaces.
     pub interfaces: Vec<InterfaceState>,
@@ -230,6 +248,7 @@ impl Stack {
                 rx_dropped: interface.traffic.received_dropped,
                 tx_frames: interface.traffic.sent_frames,
                 tx_bytes: interface.traffic.sent_bytes,
+                queues: Vec::new(),
             })
             .collect()
     }

@@ -150,10 +150,11 @@ impl Ephemeral {
 
     /// Chooses from now on only ports whose [`owner`] is stack `index` of `count`.
     pub fn take_share(&mut self, index: u16, count: u16) {
-        self.range = self.range.clone().find(|port| owner(*port, count) == Some(index)).map_or(1..=0, |first| {
+        // A range has more ports than there are stacks.
+        if let Some(first) = self.range.clone().find(|port| owner(*port, count) == Some(index)) {
+            self.range = first..=*self.range.end();
             self.stride = count.max(1);
-            first..=*self.range.end()
-        });
+        }
     }
 
     fn count(&self) -> u64 {

@@ -147,9 +147,21 @@ pub fn offloads() -> bool {
     std::env::var("TAPSTACK_OFFLOAD").map_or(true, |value| value != "false")
 }
 
-/// `config` with every interface offloading or not.
+/// How many queues TAPs have where a test does not say; `TAPSTACK_QUEUES=n` has all tests run with so many.
+pub fn queues() -> Option<String> {
+    std::env::var("TAPSTACK_QUEUES").ok()
+}
+
+/// `config` with every interface offloading or not, and of so many queues.
 fn as_wanted(config: &str) -> String {
-    if offloads() { config.to_owned() } else { config.replace("[[interface]]", "[[interface]]\noffload = false") }
+    let mut interface = "[[interface]]".to_owned();
+    if !offloads() {
+        interface.push_str("\noffload = false");
+    }
+    if let Some(queues) = queues().filter(|_| !config.contains("queues =")) {
+        interface.push_str(&format!("\nqueues = {queues}"));
+    }
+    config.replace("[[interface]]", &interface)
 }
 
 /// A namespace with a daemon at 192.0.2.2 on `tap0`, every service on; the kernel is 192.0.2.1.

@@ -9,7 +9,8 @@
 //! is ended by its process id, also when the test fails, and then the daemon's log is printed. What a test run
 //! that was killed left behind is removed by the next one.
 //!
-//! With `TAPSTACK_OFFLOAD=false` every daemon uses plain frames.
+//! With `TAPSTACK_OFFLOAD=false` every daemon uses plain frames, with `TAPSTACK_QUEUES=n` so many queues where the
+//! test does not say.
 //!
 //! [`Namespace`] is an empty one; [`Lab`] has a daemon in it; [`Daemon`] and [`Cable`] are for those who build more.
 

@@ -188,7 +188,8 @@ fn a_persistent_tap_stays_and_is_as_before() {
     let namespace = Namespace::new();
     namespace.run("ip tuntap add tap0 mode tap");
     let before = namespace.run("ip -br address show tap0");
-    let mut daemon = Daemon::start(&namespace, "daemon", &Lab::config(), &[]);
+    let config = Lab::config().replace("[[interface]]", "[[interface]]\nqueues = 1");
+    let mut daemon = Daemon::start(&namespace, "daemon", &config, &[]);
     namespace.run(&format!("ping -n -c 1 -W 2 {DAEMON}"));
     assert!(daemon.stop().success());
     assert_eq!(namespace.run("ip -br address show tap0"), before);

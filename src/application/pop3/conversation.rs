@@ -105,7 +105,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
     /// Checks a password and opens the maildrop; `None` if that was refused, which was then said.
     async fn log_in(&mut self, user: &str, password: &[u8]) -> io::Result<Option<Maildrop>> {
         let service = self.service;
-        let place = service.throttle.borrow_mut().admit(self.peer, service.clock.now());
+        let place = service.throttle.lock().admit(self.peer, service.clock.now());
         let Some(place) = place else {
             self.failures += 1;
             self.err("[SYS/TEMP] too many failed logins from your address; come back later");
@@ -116,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
             Verdict::Accepted => {}
             Verdict::Refused => {
                 self.failures += 1;
-                service.throttle.borrow_mut().on_failure(self.peer, service.clock.now());
+                service.throttle.lock().on_failure(self.peer, service.clock.now());
                 log::debug!(target: "tapstack::pop3", "{}: login as {user:?} refused", self.peer);
                 self.err("[AUTH] name or password is wrong");
                 return Ok(None);
@@ -126,7 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
                 return Ok(None);
             }
         }
-        service.throttle.borrow_mut().on_success(self.peer);
+        service.throttle.lock().on_success(self.peer);
         let Some(root) = service.config.maildir_of(user) else {
             self.err("[SYS/PERM] this name has no maildrop");
             return Ok(None);

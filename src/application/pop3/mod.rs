@@ -21,7 +21,7 @@ use crate::application::server::{self, Accept, Bounds, Connection, Shutdown};
 use crate::base::time::Duration;
 use crate::session::accounts::is_name;
 use crate::session::clock::Clock;
-use crate::session::throttle::Throttle;
+use crate::session::throttle::SharedThrottle;
 use crate::session::verifier::Verifier;
 use futures_io::{AsyncRead, AsyncWrite};
 use std::cell::RefCell;
@@ -64,13 +64,13 @@ pub struct Service {
     config: Config,
     clock: Rc<dyn Clock>,
     verifier: Verifier,
-    throttle: Rc<RefCell<Throttle>>,
+    throttle: SharedThrottle,
     sizes: RefCell<Sizes>,
 }
 
 impl Service {
     /// The service. `throttle` is shared by everything that takes passwords.
-    pub fn new(config: Config, clock: Rc<dyn Clock>, verifier: Verifier, throttle: Rc<RefCell<Throttle>>) -> Self {
+    pub fn new(config: Config, clock: Rc<dyn Clock>, verifier: Verifier, throttle: SharedThrottle) -> Self {
         Service { config, clock, verifier, throttle, sizes: RefCell::default() }
     }
 }

@@ -29,7 +29,7 @@ fn house(messages: &[(&str, &str)]) -> House {
     }
     let config = Config { maildir: mail.path().join("{user}"), ..Config::default() };
     let verifier = Verifier::inline(cheap(&[("alice", "wonder land"), ("bob", "b")]));
-    let service = Rc::new(Service::new(config, bench.clock(), verifier, Rc::default()));
+    let service = Rc::new(Service::new(config, bench.clock(), verifier, SharedThrottle::default()));
     House { bench, mail, service, shutdown: Shutdown::new() }
 }
 

@@ -92,6 +92,20 @@ fn the_example_of_every_table_is_read() {
 }
 
 #[test]
+fn what_one_interface_says_of_queues_holds_for_all() {
+    let queues = |first: &str, second: &str| {
+        let interface = |number, queues| {
+            format!("[[interface]]\ntap = \"tap{number}\"\naddress = [\"10.{number}.0.1/16\"]\n{queues}\n")
+        };
+        read(&(interface(1, first) + &interface(2, second))).unwrap().queues()
+    };
+    assert_eq!(queues("", ""), 1);
+    assert_eq!(queues("", "queues = 3"), 3);
+    assert_eq!(queues("queues = 3", "queues = 3"), 3);
+    assert!((1..=MAX_QUEUES).contains(&queues("queues = \"auto\"", "")));
+}
+
+#[test]
 fn a_derived_mac_is_stable_local_and_different_for_each_tap() {
     let mac = |tap: &str| Interface::new(tap).effective_mac();
     assert_eq!(mac("tap0"), mac("tap0"));
@@ -124,7 +138,11 @@ fn mistakes_of_an_interface_are_reported_where_they_stand() {
     assert_complaint("mac = \"00:00:00:00:00:00\"", 4, "no address");
     assert_complaint("mtu = 67", 4, "68 to 65535");
     assert_complaint("mtu = 70000", 4, "68 to 65535");
-    assert_complaint("queues = 2", 4, "one queue");
+    assert_complaint("queues = 0", 4, "1 to 64");
+    assert_complaint("queues = 65", 4, "1 to 64");
+    assert_complaint("queues = \"many\"", 4, "\"auto\"");
+    let other = "queues = 2\n[[interface]]\ntap = \"tap1\"\naddress = [\"198.51.100.2/24\"]\nqueues = 3";
+    assert_complaint(other, 8, "differ in queues");
     assert_complaint("vlan = 4095", 4, "1 to 4094");
     assert_complaint("vlan = 3\nhost = \"192.0.2.1/24\"", 5, "without vlan");
     assert_complaint("host = \"192.0.2.2/24\"", 3, "given twice");
@@ -225,6 +243,7 @@ fn every_key_stands_in_the_documentation() {
     interface.mac = Some(unwritten(Mac([2; 6])));
     interface.up = Some(true);
     interface.vlan = Some(unwritten(1));
+    interface.queues = Some(unwritten(Queues::Auto));
     let net = "10.0.0.0/8".parse().unwrap();
     let address = IpAddr::from([10, 0, 0, 1]);
     config.routes.push(Route {

@@ -1,7 +1,7 @@
 //! What a configuration must satisfy beyond the types of its values. Each check is a function that names the
 //! first value at fault.
 
-use super::{Config, Flaw, Interface, Listen, Neighbour, Route, Small};
+use super::{Config, Flaw, Interface, Listen, MAX_QUEUES, Neighbour, Route, Small};
 use crate::physical::tap;
 use crate::session::accounts::is_name;
 use ipnet::IpNet;
@@ -35,6 +35,7 @@ fn check_interfaces(config: &Config) -> Result<(), Flaw> {
     for (index, interface) in config.interfaces.iter().enumerate() {
         tap::check_name(interface.tap.as_ref()).map_err(|reason| Flaw::at(&interface.tap, reason))?;
         check_link(interface)?;
+        check_queues(interface, config)?;
         for other in config.interfaces.iter().take(index) {
             if other.name() == interface.name() {
                 let message =
@@ -74,9 +75,6 @@ fn check_link(interface: &Interface) -> Result<(), Flaw> {
     if !(MIN_MTU..=MAX_MTU).contains(&mtu) {
         return Err(Flaw::at(&interface.mtu, format!("an mtu of {mtu} is out of range: {MIN_MTU} to {MAX_MTU}")));
     }
-    if *interface.queues.as_ref() != 1 {
-        return Err(Flaw::at(&interface.queues, "only one queue is supported: write queues = 1"));
-    }
     if let Some(vlan) = &interface.vlan
         && !(1..=4094).contains(vlan.as_ref())
     {
@@ -87,6 +85,22 @@ fn check_link(interface: &Interface) -> Result<(), Flaw> {
             Err(Flaw::at(host, "the kernel's side has no VLAN: put host in the interface without vlan"))
         }
         _ => Ok(()),
+    }
+}
+
+/// A thread has one queue of every TAP, so that all have as many.
+fn check_queues(interface: &Interface, config: &Config) -> Result<(), Flaw> {
+    let Some(queues) = &interface.queues else { return Ok(()) };
+    if !queues.as_ref().is_possible() {
+        return Err(Flaw::at(queues, format!("queues = {} is out of range: 1 to {MAX_QUEUES}", queues.as_ref())));
+    }
+    let differs = |other: &&Interface| other.queues.as_ref().is_some_and(|other| other.as_ref() != queues.as_ref());
+    match config.interfaces.iter().take_while(|other| !std::ptr::eq(*other, interface)).find(differs) {
+        Some(other) => {
+            let message = format!("{} and {} differ in queues: write the same for all", other.name(), interface.name());
+            Err(Flaw::at(queues, message))
+        }
+        None => Ok(()),
     }
 }
 

@@ -9,6 +9,8 @@ struct Fixture {
     path: PathBuf,
     poll: mio::Poll,
     socket: ControlSocket,
+    /// What is not answered yet.
+    later: Vec<Ticket>,
 }
 
 impl Fixture {
@@ -17,7 +19,7 @@ impl Fixture {
         let path = folder.path().join("x.sock");
         let poll = mio::Poll::new().unwrap();
         let socket = ControlSocket::bind(&path, poll.registry(), Token(5)).unwrap();
-        Fixture { _folder: folder, path, poll, socket }
+        Fixture { _folder: folder, path, poll, socket, later: Vec::new() }
     }
 
     /// Handles what is there to handle.
@@ -29,14 +31,51 @@ impl Fixture {
                 self.socket.accept(self.poll.registry(), Instant::ZERO);
             } else {
                 assert!(self.socket.owns(event.token()));
-                let echo = |Request::Show(what): Request| match what.as_str() {
-                    "long" => Response::Ok("x".repeat(4 << 20).into()),
-                    what => Response::Ok(what.into()),
+                let later = &mut self.later;
+                let echo = |ticket, Request::Show(what): Request| match what.as_str() {
+                    "long" => Some(Response::Ok("x".repeat(4 << 20).into())),
+                    "later" => {
+                        later.push(ticket);
+                        None
+                    }
+                    what => Some(Response::Ok(what.into())),
                 };
                 self.socket.serve(event.token(), Instant::ZERO, echo);
             }
         }
     }
+}
+
+#[test]
+fn an_answer_may_come_later_and_what_was_asked_since_is_answered_after_it() {
+    let mut fixture = Fixture::new();
+    let mut client = StdStream::connect(&fixture.path).unwrap();
+    client.write_all(b"{\"show\":\"later\"}\n{\"show\":\"routes\"}\n").unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    for _ in 0..3 {
+        fixture.turn();
+    }
+    let [ticket] = fixture.later[..] else { panic!("{:?}", fixture.later) };
+    assert!(fixture.socket.awaits(ticket));
+    let echo = |_, Request::Show(what): Request| Some(Response::Ok(what.into()));
+    fixture.socket.answer(ticket, &Response::Ok("at last".into()), Instant::ZERO, echo);
+    assert!(!fixture.socket.awaits(ticket), "it is answered once");
+    let lines: Vec<String> = BufReader::new(client).lines().map(Result::unwrap).collect();
+    assert_eq!(lines, ["{\"ok\":\"at last\"}", "{\"ok\":\"routes\"}"]);
+}
+
+#[test]
+fn nobody_awaits_the_answer_to_a_client_that_is_gone() {
+    let mut fixture = Fixture::new();
+    let mut client = StdStream::connect(&fixture.path).unwrap();
+    client.write_all(b"{\"show\":\"later\"}\n").unwrap();
+    for _ in 0..3 {
+        fixture.turn();
+    }
+    let ticket = fixture.later[0];
+    fixture.socket.handle_timeout(Instant::ZERO + PATIENCE);
+    assert!(!fixture.socket.awaits(ticket));
+    fixture.socket.answer(ticket, &Response::Ok("too late".into()), Instant::ZERO, |_, _| None);
 }
 
 #[test]

@@ -101,15 +101,16 @@ fn out_frame() -> OutFrame {
 
 #[test]
 fn a_captured_device_records_what_was_received_and_what_was_taken() {
-    let capture = Rc::new(RefCell::new(Capture::new(Vec::new()).unwrap()));
+    let capture = SharedCapture::new(Capture::new(Vec::new()).unwrap());
     let stub = Stub { incoming: [Frame::plain(ARP)].into(), room: 1, taken: Vec::new() };
-    let mut device = Captured::new(stub, "tap0", capture.clone(), Rc::new(|| Duration::from_secs(1))).unwrap();
+    let interface = capture.lock().add_interface("tap0").unwrap();
+    let mut device = Captured::new(stub, interface, capture.clone(), Arc::new(|| Duration::from_secs(1)));
     assert!(device.receive().unwrap().is_some());
     assert!(device.receive().unwrap().is_none());
     assert!(device.transmit(&out_frame()).unwrap());
     assert!(!device.transmit(&out_frame()).unwrap(), "what the device has no room for is not captured");
     drop(device);
-    let file = Rc::into_inner(capture).unwrap().into_inner().into_inner();
+    let file = Arc::into_inner(capture.0).unwrap().into_inner().unwrap().into_inner();
     let packets: Vec<_> = blocks(&file).into_iter().filter(|(kind, _)| *kind == ENHANCED_PACKET).collect();
     assert_eq!(packets.len(), 2);
     assert!(packets.iter().all(|(_, content)| &content[20..62] == ARP));
@@ -134,12 +135,13 @@ impl Write for Disk {
 
 #[test]
 fn a_full_disk_ends_the_capture_and_not_the_traffic() {
-    let capture = Rc::new(RefCell::new(Capture::new(Disk(250)).unwrap()));
+    let capture = SharedCapture::new(Capture::new(Disk(250)).unwrap());
     let stub = Stub { incoming: VecDeque::new(), room: 100, taken: Vec::new() };
-    let mut device = Captured::new(stub, "tap0", capture.clone(), Rc::new(|| Duration::ZERO)).unwrap();
+    let interface = capture.lock().add_interface("tap0").unwrap();
+    let mut device = Captured::new(stub, interface, capture.clone(), Arc::new(|| Duration::ZERO));
     for _ in 0..100 {
         assert!(device.transmit(&out_frame()).unwrap());
     }
-    assert!(!capture.borrow().is_writing());
+    assert!(!capture.lock().is_writing());
     assert_eq!(device.device().taken.len(), 100);
 }

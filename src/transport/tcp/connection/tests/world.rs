@@ -47,7 +47,13 @@ impl World {
     }
 
     pub(super) fn cx(&mut self) -> Context<'_> {
-        Context { now: self.now, random: &mut self.random, counters: &mut self.counters, paths: &self.paths, may_refuse: true }
+        Context {
+            now: self.now,
+            random: &mut self.random,
+            counters: &mut self.counters,
+            paths: &self.paths,
+            may_refuse: true,
+        }
     }
 }
 
