@@ -44,6 +44,14 @@ impl Body {
         }
     }
 
+    /// All of it, if it is here already and has no more than so many octets.
+    pub(super) fn take_whole(&mut self, most: usize) -> Option<Bytes> {
+        match &mut self.0 {
+            Content::Whole(octets) if octets.len() <= most => Some(std::mem::take(octets)),
+            _ => None,
+        }
+    }
+
     /// The next piece; `None` at the end.
     ///
     /// # Errors

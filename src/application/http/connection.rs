@@ -21,20 +21,27 @@ use std::rc::Rc;
 ///
 /// # Errors
 /// It broke, or the client took nothing for too long.
-pub async fn serve_connection<S: Connection>(stream: S, site: Rc<Site>, shutdown: &Shutdown) -> io::Result<()> {
+pub fn serve_connection<S: Connection>(
+    stream: S,
+    site: Rc<Site>,
+    shutdown: &Shutdown,
+) -> impl Future<Output = io::Result<()>> + use<S> {
     let mut stop = shutdown.requested();
     let mut wire = Wire::new(stream, site);
-    loop {
-        let first = match wire.wait(&mut stop).await? {
-            Waited::Began(octets) => octets,
-            Waited::Closed => break wire.close(),
-            Waited::GivenUp => break Box::pin(wire.linger()).await,
-        };
-        match Box::pin(converse(&mut wire, &stop, first)).await? {
-            Next::Wait => {}
-            Next::Close => break wire.close(),
-            Next::Linger => break Box::pin(wire.linger()).await,
+    // What a block takes over lies in its future once; the arguments of a function lie there twice.
+    async move {
+        loop {
+            let first = match wire.wait(&mut stop).await? {
+                Waited::Began(octets) => octets,
+                Waited::Closed => break wire.close(),
+                Waited::GivenUp => break Box::pin(wire.linger()).await,
+            };
+            match Box::pin(converse(&mut wire, &stop, first)).await? {
+                Next::Wait => {}
+                Next::Close => break wire.close(),
+                Next::Linger => break Box::pin(wire.linger()).await,
+            }
         }
+        Ok(())
     }
-    Ok(())
 }

@@ -4,7 +4,7 @@
 use super::access_log::Entry;
 use super::answer::{self, Body};
 use super::emit::{self, After};
-use super::guard;
+use super::guard::{self, Verdict};
 use super::head::{Head, Search};
 use super::upload::Upload;
 use super::wire::{Fault, Wire};
@@ -45,21 +45,50 @@ pub(super) struct Exchange<'a, S> {
     pub(super) output: BytesMut,
 }
 
+/// Where a request has got to without waiting for anything.
+enum Step {
+    /// Nothing of one has come.
+    Nothing,
+    /// Its head has not come to its end.
+    Begun,
+    /// It is answered.
+    Answered(Next),
+    /// The head of its answer is written, and there is more body than is copied.
+    Sending(Next, Box<Rest>),
+    /// Its body comes first.
+    Uploading(Box<Uploading>),
+}
+
+/// What is left of an answer.
+struct Rest {
+    body: Body,
+    entry: Option<Entry>,
+}
+
+struct Uploading {
+    head: Head,
+    verdict: Verdict,
+    entry: Option<Entry>,
+}
+
 /// Answers requests, `first` being the first octets of the first, until another is to be waited for or the connection
 /// is to end.
 pub(super) async fn converse<S: Connection>(wire: &mut Wire<S>, stop: &Requested, first: Bytes) -> io::Result<Next> {
     let mut exchange = Exchange { wire, input: first, output: BytesMut::new() };
     let mut answered = 0;
-    let result = loop {
+    let next = loop {
         match exchange.request(stop).await {
             Ok(Some(Next::Wait)) => {}
             Ok(Some(next)) => break next,
             Ok(None) => break Next::Wait,
             Err(Fault::Refused(status)) => {
-                exchange.refuse(status).await?;
+                exchange.refuse(status);
                 break Next::Linger;
             }
             Err(Fault::Over(error)) => return Err(error),
+        }
+        if exchange.output.len() >= GATHERED {
+            exchange.flush().await?;
         }
         answered += 1;
         if answered % REQUESTS_IN_ONE_TURN == 0 {
@@ -67,7 +96,7 @@ pub(super) async fn converse<S: Connection>(wire: &mut Wire<S>, stop: &Requested
         }
     };
     exchange.flush().await?;
-    Ok(if result == Next::Close && !exchange.input.is_empty() { Next::Linger } else { result })
+    Ok(if next == Next::Close && !exchange.input.is_empty() { Next::Linger } else { next })
 }
 
 /// Lets every other task that can go on do so.
@@ -84,38 +113,100 @@ async fn others_first() {
 }
 
 impl<S: Connection> Exchange<'_, S> {
-    /// Reads and answers one request; `None` if none has begun.
+    /// Reads and answers one request; `None` if none has begun. The head has a time limit from its first octet on.
     async fn request(&mut self, stop: &Requested) -> Result<Option<Next>, Fault> {
-        let Some(head) = self.head().await? else { return Ok(None) };
+        let deadline = self.wire.now() + self.wire.site.config.header_timeout;
+        let mut search = Search::default();
+        loop {
+            match self.step(&mut search, stop)? {
+                Step::Nothing => return Ok(None),
+                Step::Begun => self.more(deadline).await?,
+                Step::Answered(next) => return Ok(Some(next)),
+                // Most requests come in one piece and are answered in one; what the others need is on the heap.
+                Step::Sending(next, rest) => {
+                    Box::pin(self.send(rest)).await?;
+                    return Ok(Some(next));
+                }
+                Step::Uploading(uploading) => return Ok(Some(Box::pin(self.upload(uploading, stop)).await?)),
+            }
+        }
+    }
+
+    /// Goes as far as what has come allows.
+    fn step(&mut self, search: &mut Search, stop: &Requested) -> Result<Step, Fault> {
         let site = Rc::clone(&self.wire.site);
+        let Some(head) = search.take(&mut self.input, site.config.header_limit)? else {
+            return Ok(if self.input.is_empty() { Step::Nothing } else { Step::Begun });
+        };
         let entry = Entry::new(self.wire.peer(), &head.parts, &site);
-        let is_head = head.parts.method == Method::HEAD;
-        let is_old = head.parts.version < Version::HTTP_11;
-        let mut upload = Upload::new(self, &head);
-        let response = guard::answer(&site, &head.parts, &mut upload).await?;
-        let is_refused = !upload.is_ended() || response.headers().contains_key(CONNECTION);
+        let least = head.framing.least();
+        Ok(match guard::decide(&site, &head.parts, least) {
+            Verdict::Answer(response) => match self.answer(&head, response, least.is_none(), stop, entry) {
+                (next, None) => Step::Answered(next),
+                (next, Some(rest)) => Step::Sending(next, rest),
+            },
+            verdict => Step::Uploading(Box::new(Uploading { head, verdict, entry })),
+        })
+    }
+
+    /// Writes an answer, as far as it is copied. If the body was not read, what follows it can't be found.
+    fn answer(
+        &mut self,
+        head: &Head,
+        response: Response<Body>,
+        is_read: bool,
+        stop: &Requested,
+        mut entry: Option<Entry>,
+    ) -> (Next, Option<Box<Rest>>) {
         let (next, after) = match head.keeps_alive {
-            _ if is_refused || stop.is_asked() => (Next::Linger, After::Closed),
-            true if is_old => (Next::Wait, After::KeptAlive),
+            _ if !is_read || response.headers().contains_key(CONNECTION) || stop.is_asked() => {
+                (Next::Linger, After::Closed)
+            }
+            true if head.parts.version < Version::HTTP_11 => (Next::Wait, After::KeptAlive),
             true => (Next::Wait, After::Open),
             false => (Next::Close, After::Closed),
         };
-        self.send(response, is_head, after, entry).await?;
-        Ok(Some(next))
-    }
-
-    /// The next head. It has a time limit from its first octet on.
-    async fn head(&mut self) -> Result<Option<Head>, Fault> {
-        let (limit, deadline) =
-            (self.wire.site.config.header_limit, self.wire.now() + self.wire.site.config.header_timeout);
-        let mut search = Search::default();
-        loop {
-            match search.take(&mut self.input, limit)? {
-                Some(head) => return Ok(Some(head)),
-                None if self.input.is_empty() => return Ok(None),
-                None => self.more(deadline).await?,
+        let (response, mut body) = response.into_parts();
+        if let Some(entry) = &mut entry {
+            entry.status = response.status;
+        }
+        emit::head(&mut self.output, &self.wire.site, &response, body.length(), after);
+        if head.parts.method == Method::HEAD {
+            return (next, None);
+        }
+        if let Some(octets) = body.take_whole(SMALL_BODY) {
+            self.output.extend_from_slice(&octets);
+            if let Some(entry) = &mut entry {
+                entry.octets = octets.len() as u64;
             }
         }
+        (next, (body.length() > 0).then(|| Box::new(Rest { body, entry })))
+    }
+
+    /// Sends what is left of an answer.
+    async fn send(&mut self, mut rest: Box<Rest>) -> io::Result<()> {
+        self.flush().await?;
+        while let Some(octets) = rest.body.next()? {
+            if let Some(entry) = &mut rest.entry {
+                entry.octets += octets.len() as u64;
+            }
+            self.wire.write(octets).await?;
+        }
+        Ok(())
+    }
+
+    /// Reads the body of a request, and answers.
+    async fn upload(&mut self, uploading: Box<Uploading>, stop: &Requested) -> Result<Next, Fault> {
+        let Uploading { head, verdict, entry } = *uploading;
+        let site = Rc::clone(&self.wire.site);
+        let mut upload = Upload::new(self, &head);
+        let response = guard::answer_with_body(verdict, &site, &head.parts, &mut upload).await?;
+        let is_read = upload.is_ended();
+        let (next, rest) = self.answer(&head, response, is_read, stop, entry);
+        if let Some(rest) = rest {
+            self.send(rest).await?;
+        }
+        Ok(next)
     }
 
     /// Waits for more of a request, behind what is not read yet.
@@ -138,42 +229,16 @@ impl<S: Connection> Exchange<'_, S> {
     }
 
     /// Refuses what can't be read, or not any longer.
-    async fn refuse(&mut self, status: StatusCode) -> io::Result<()> {
-        let entry = Entry::unread(self.wire.peer(), &self.wire.site);
-        self.send(answer::status(status), false, After::Closed, entry).await
-    }
-
-    /// Sends an answer.
-    async fn send(
-        &mut self,
-        response: Response<Body>,
-        is_head: bool,
-        after: After,
-        mut entry: Option<Entry>,
-    ) -> io::Result<()> {
-        let (head, mut body) = response.into_parts();
+    fn refuse(&mut self, status: StatusCode) {
+        let mut entry = Entry::unread(self.wire.peer(), &self.wire.site);
+        let (response, mut body) = answer::status(status).into_parts();
+        emit::head(&mut self.output, &self.wire.site, &response, body.length(), After::Closed);
+        if let Some(octets) = body.take_whole(SMALL_BODY) {
+            self.output.extend_from_slice(&octets);
+        }
         if let Some(entry) = &mut entry {
-            entry.status = head.status;
+            entry.status = status;
         }
-        emit::head(&mut self.output, &self.wire.site, &head, body.length(), after);
-        if is_head {
-            return Ok(());
-        }
-        while let Some(octets) = body.next()? {
-            if let Some(entry) = &mut entry {
-                entry.octets += octets.len() as u64;
-            }
-            if octets.len() <= SMALL_BODY {
-                self.output.extend_from_slice(&octets);
-            } else {
-                self.flush().await?;
-                self.wire.write(octets).await?;
-            }
-        }
-        if self.output.len() >= GATHERED {
-            self.flush().await?;
-        }
-        Ok(())
     }
 
     /// Hands over what is gathered.

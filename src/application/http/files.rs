@@ -16,7 +16,7 @@ use super::answer::{self, Body};
 use super::guard::Names;
 use super::range::{self, Range};
 use super::validators::{Validators, Verdict};
-use crate::base::time::Duration;
+use crate::base::time::{Duration, Instant};
 use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RANGE};
 use http::request::Parts;
@@ -121,10 +121,19 @@ impl Root {
     }
 }
 
+/// When a request is answered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// What the clock says, the same for a whole turn of the loop.
+    pub(super) turn: Instant,
+    /// What the calendar says.
+    pub(super) calendar: Duration,
+}
+
 /// Answers a request for a file; `None` if there is no such file.
 pub(super) fn answer(
     root: &Root,
-    now: Duration,
+    now: Moment,
     head: &Parts,
     parts: &Names<'_>,
     is_folder: bool,
@@ -132,7 +141,7 @@ pub(super) fn answer(
     // The index of what is no folder is not there either.
     let name = root.path(parts.iter().map(AsRef::as_ref).chain(is_folder.then_some(INDEX)))?;
     let mut cache = root.cache.borrow_mut();
-    let page = match cache.find(&name) {
+    let page = match cache.find(&name, now.turn) {
         Some(page) => page,
         None => {
             let Opened { path, mut file, is_direct } = root.find(OsString::from_vec(name.clone()).into())?;
@@ -143,7 +152,7 @@ pub(super) fn answer(
             if !facts.is_file() {
                 return None;
             }
-            let (validators, media_type) = (Validators::of(&facts, now), media_type(&path));
+            let (validators, media_type) = (Validators::of(&facts, now.calendar), media_type(&path));
             let kept = if is_direct { cache.keep(name, &mut file, &facts, now) } else { None };
             let content = kept.map_or_else(|| Content::File(file), Content::Kept);
             Page { content, length: facts.len(), validators, media_type }

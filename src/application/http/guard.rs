@@ -8,6 +8,7 @@
 //! - a body that is too large is 413; one that is not framed as it says is 400 even if nobody wants it
 
 use super::answer::{self, Body, closing};
+use super::files::Moment;
 use super::upload::Upload;
 use super::wire::Fault;
 use super::{Site, files, sink, state_page};
@@ -30,41 +31,61 @@ pub(super) enum Target<'a> {
     Path { parts: Names<'a>, is_folder: bool },
 }
 
-/// Answers a request.
-pub(super) async fn answer<S: Connection>(
-    site: &Site,
-    head: &Parts,
-    upload: &mut Upload<'_, '_, S>,
-) -> Result<Response<Body>, Fault> {
+/// What becomes of a request.
+pub(super) enum Verdict {
+    /// This is the answer, whatever is left of the body.
+    Answer(Response<Body>),
+    /// This is the answer once the body is read and forgotten, if it is not too long.
+    AfterBody(Response<Body>),
+    /// The body goes to the sink.
+    Sink,
+}
+
+/// Decides what becomes of a request with a body of at least `least` octets, or without one.
+pub(super) fn decide(site: &Site, head: &Parts, least: Option<u64>) -> Verdict {
     let target = match check(site, head) {
         Ok(target) => target,
         // What is wrong about the head can be about its framing: nothing after it is trusted.
         Err(status) if status == StatusCode::METHOD_NOT_ALLOWED => {
-            return Ok(closing(answer::method_not_allowed(files::ALLOWED)));
+            return Verdict::Answer(closing(answer::method_not_allowed(files::ALLOWED)));
         }
-        Err(status) => return Ok(closing(answer::status(status))),
+        Err(status) => return Verdict::Answer(closing(answer::status(status))),
     };
     if let Target::Path { parts, .. } = &target
         && site.config.state_page
         && sink::is_at(parts)
     {
-        return sink::answer(&head.method, upload).await;
+        return Verdict::Sink;
     }
-    if upload.least() > site.config.body_limit {
-        return Ok(closing(answer::status(StatusCode::PAYLOAD_TOO_LARGE)));
+    if least.is_some_and(|octets| octets > site.config.body_limit) {
+        return Verdict::Answer(too_large());
     }
     let response = route(site, head, &target);
-    if upload.is_ended() {
-        return Ok(response);
-    }
-    if head.headers.contains_key(EXPECT) {
+    match least {
+        None => Verdict::Answer(response),
         // The client waits with the body until it hears from us, and this answer is final.
-        return Ok(closing(response));
+        Some(_) if head.headers.contains_key(EXPECT) => Verdict::Answer(closing(response)),
+        Some(_) => Verdict::AfterBody(response),
     }
-    match upload.discard(site.config.body_limit).await? {
-        true => Ok(response),
-        false => Ok(closing(answer::status(StatusCode::PAYLOAD_TOO_LARGE))),
+}
+
+/// Reads the body where that comes first, and answers.
+pub(super) async fn answer_with_body<S: Connection>(
+    verdict: Verdict,
+    site: &Site,
+    head: &Parts,
+    upload: &mut Upload<'_, '_, S>,
+) -> Result<Response<Body>, Fault> {
+    match verdict {
+        Verdict::Answer(response) => Ok(response),
+        Verdict::AfterBody(response) if upload.discard(site.config.body_limit).await? => Ok(response),
+        Verdict::AfterBody(_) => Ok(too_large()),
+        Verdict::Sink => sink::answer(&head.method, upload).await,
     }
+}
+
+fn too_large() -> Response<Body> {
+    closing(answer::status(StatusCode::PAYLOAD_TOO_LARGE))
 }
 
 /// Answers what needs no body.
@@ -78,7 +99,10 @@ fn route(site: &Site, head: &Parts, target: &Target) -> Response<Body> {
         return state_page::answer(site, &head.method, rest, *is_folder);
     }
     let response = match &site.root {
-        Some(root) => files::answer(root, site.clock.unix_time(), head, parts, *is_folder),
+        Some(root) => {
+            let now = Moment { turn: site.clock.now(), calendar: site.clock.unix_time() };
+            files::answer(root, now, head, parts, *is_folder)
+        }
         None => None,
     };
     match response {

@@ -35,6 +35,17 @@ pub(super) enum Framing {
     Chunked,
 }
 
+impl Framing {
+    /// The least that is to come of a body, `None` if there is none.
+    pub(super) fn least(self) -> Option<u64> {
+        match self {
+            Framing::Length(0) => None,
+            Framing::Length(length) => Some(length),
+            Framing::Chunked => Some(0),
+        }
+    }
+}
+
 /// What a request says before its body.
 #[derive(Debug)]
 pub(super) struct Head {

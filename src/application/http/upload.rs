@@ -39,19 +39,11 @@ impl<'a, 'w, S: Connection> Upload<'a, 'w, S> {
         Upload { exchange, rest, expects_word, octets: 0, since }
     }
 
-    /// True if nothing more is to come of it, or it is known that nothing ever was.
+    /// True once nothing more is to come of it.
     pub(super) fn is_ended(&self) -> bool {
         match &self.rest {
             Rest::Length(left) => *left == 0,
             Rest::Chunks(decoder) => decoder.is_ended(),
-        }
-    }
-
-    /// The least that is still to come.
-    pub(super) fn least(&self) -> u64 {
-        match &self.rest {
-            Rest::Length(left) => *left,
-            Rest::Chunks(_) => 0,
         }
     }
 

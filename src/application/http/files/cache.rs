@@ -1,17 +1,18 @@
 //! Small files that are asked for again and again, with what is said of them.
 //!
-//! A file that is kept is looked at with each request, by one call: while device, inode, length and the times of its last
-//! changes are what they were, so is the content. A file that was changed just now is not kept: a second change within the
+//! A file that is kept is looked at before it is sent, by one call: while device, inode, length and the times of its last
+//! changes are what they were, so is the content. Requests that are answered at the same moment came before it, so one
+//! look is for all of them. A file that was changed just now is not kept: a second change within the
 //! same tick of the file system's clock would not show. Neither does one through a shared mapping that is written to on
 //! and on, so files are not to be changed in that way under a server.
 
-use super::{Content, Page, media_type};
+use super::{Content, Moment, Page, media_type};
 use crate::application::http::validators::Validators;
 use crate::base::hash::HashKey;
 use crate::base::limits::{HTTP_KEPT_FILE, HTTP_KEPT_FILES, HTTP_KEPT_OCTETS};
 use crate::base::lru::LruMap;
 use crate::base::random::Random;
-use crate::base::time::Duration;
+use crate::base::time::{Duration, Instant};
 use bytes::Bytes;
 use http::HeaderValue;
 use std::ffi::OsStr;
@@ -45,6 +46,11 @@ impl Facts {
         }
     }
 
+    /// True if there is such a file at `path`. A link in its place is another.
+    fn are_those_of(&self, path: &[u8]) -> bool {
+        fs::symlink_metadata(Path::new(OsStr::from_bytes(path))).is_ok_and(|file| Facts::of(&file) == *self)
+    }
+
     /// True if the last change is long enough ago; not if it is yet to come, as after a clock was set back.
     fn is_settled(&self, now: Duration) -> bool {
         u64::try_from(self.changed.0).is_ok_and(|secs| Duration::from_secs(secs + 1) + SETTLED <= now)
@@ -54,6 +60,8 @@ impl Facts {
 #[derive(Debug)]
 struct Kept {
     facts: Facts,
+    /// When they were last seen to be so.
+    seen: Instant,
     octets: Bytes,
     validators: Validators,
     media_type: HeaderValue,
@@ -75,12 +83,11 @@ impl Default for Cache {
 }
 
 impl Cache {
-    /// The file at `path`, if it is kept and has not changed.
-    pub(super) fn find(&mut self, path: &Vec<u8>) -> Option<Page> {
+    /// The file at `path`, if it is kept and has not changed. `now` is the moment of the loop's turn.
+    pub(super) fn find(&mut self, path: &Vec<u8>, now: Instant) -> Option<Page> {
         let kept = self.files.touch(path)?;
-        // A link in the place of the file is a change.
-        let facts = fs::symlink_metadata(Path::new(OsStr::from_bytes(path))).ok();
-        if facts.is_some_and(|facts| Facts::of(&facts) == kept.facts) {
+        if kept.seen == now || kept.facts.are_those_of(path) {
+            kept.seen = now;
             return Some(Page {
                 content: Content::Kept(kept.octets.clone()),
                 length: kept.facts.length,
@@ -95,10 +102,10 @@ impl Cache {
 
     /// Reads a file and keeps it, if it is worth it; `file` stays at its beginning if not. What was known of it must be
     /// older than what is read.
-    pub(super) fn keep(&mut self, path: Vec<u8>, file: &mut File, facts: &Metadata, now: Duration) -> Option<Bytes> {
+    pub(super) fn keep(&mut self, path: Vec<u8>, file: &mut File, facts: &Metadata, now: Moment) -> Option<Bytes> {
         let known = Facts::of(facts);
         let length = usize::try_from(known.length).ok().filter(|length| *length <= HTTP_KEPT_FILE)?;
-        if !known.is_settled(now) {
+        if !known.is_settled(now.calendar) {
             return None;
         }
         let mut octets = Vec::with_capacity(length);
@@ -109,9 +116,11 @@ impl Cache {
         }
         let octets = Bytes::from(octets);
         let media_type = media_type(Path::new(OsStr::from_bytes(&path)));
-        let validators = Validators::of(facts, now);
+        let validators = Validators::of(facts, now.calendar);
         self.octets += length;
-        let gone = self.files.insert(path, Kept { facts: known, octets: octets.clone(), validators, media_type });
+        let gone = self
+            .files
+            .insert(path, Kept { facts: known, seen: now.turn, octets: octets.clone(), validators, media_type });
         self.octets -= gone.map_or(0, |(_, kept)| kept.octets.len());
         while self.octets > HTTP_KEPT_OCTETS {
             let Some((_, kept)) = self.files.pop_oldest() else { break };
@@ -127,26 +136,28 @@ mod tests {
     use tempfile::TempDir;
 
     const LONG_AFTER: Duration = Duration::from_secs(1 << 40);
+    const THEN: Instant = Instant::from_secs(1);
+    const LATER: Instant = Instant::from_secs(2);
 
     fn keep(
         cache: &mut Cache,
         folder: &TempDir,
         name: &str,
         content: &[u8],
-        now: Duration,
+        calendar: Duration,
     ) -> (Vec<u8>, Option<Bytes>) {
         let path = folder.path().join(name);
         fs::write(&path, content).unwrap();
         let mut file = File::open(&path).unwrap();
         let facts = file.metadata().unwrap();
         let path = path.into_os_string().into_encoded_bytes();
-        let kept = cache.keep(path.clone(), &mut file, &facts, now);
+        let kept = cache.keep(path.clone(), &mut file, &facts, Moment { turn: THEN, calendar });
         assert!(kept.is_some() || file.stream_position().unwrap() == 0);
         (path, kept)
     }
 
-    fn found(cache: &mut Cache, path: &Vec<u8>) -> Option<Bytes> {
-        cache.find(path).map(|page| match page.content {
+    fn found(cache: &mut Cache, path: &Vec<u8>, now: Instant) -> Option<Bytes> {
+        cache.find(path, now).map(|page| match page.content {
             Content::Kept(octets) => octets,
             Content::File(_) => panic!("a file from the cache"),
         })
@@ -156,9 +167,10 @@ mod tests {
     fn what_is_kept_is_found_without_a_copy_until_it_changes() {
         let (mut cache, folder) = (Cache::default(), TempDir::new().unwrap());
         let (path, kept) = keep(&mut cache, &folder, "a", b"hello", LONG_AFTER);
-        assert_eq!(found(&mut cache, &path).unwrap().as_ptr(), kept.unwrap().as_ptr());
+        assert_eq!(found(&mut cache, &path, LATER).unwrap().as_ptr(), kept.unwrap().as_ptr());
         fs::write(folder.path().join("a"), "hello!").unwrap();
-        assert_eq!(found(&mut cache, &path), None);
+        assert_eq!(found(&mut cache, &path, LATER).unwrap(), "hello", "it was looked at in this turn");
+        assert_eq!(found(&mut cache, &path, LATER + Duration::from_nanos(1)), None);
         assert_eq!((cache.octets, cache.files.len()), (0, 0), "it is forgotten");
     }
 
@@ -174,7 +186,7 @@ mod tests {
         let facts = fs::metadata(&path).unwrap();
         fs::write(&path, "l").unwrap();
         let mut file = File::open(&path).unwrap();
-        assert!(cache.keep(b"d".to_vec(), &mut file, &facts, LONG_AFTER).is_none());
+        assert!(cache.keep(b"d".to_vec(), &mut file, &facts, Moment { turn: THEN, calendar: LONG_AFTER }).is_none());
         assert_eq!((cache.octets, cache.files.len()), (HTTP_KEPT_FILE, 1));
     }
 
@@ -194,7 +206,7 @@ mod tests {
             .map(|n| keep(&mut cache, &folder, &n.to_string(), &content, LONG_AFTER).0)
             .collect();
         assert_eq!(cache.octets, HTTP_KEPT_OCTETS);
-        assert_eq!(found(&mut cache, &paths[0]), None);
-        assert!(found(&mut cache, &paths[1]).is_some());
+        assert_eq!(found(&mut cache, &paths[0], LATER), None);
+        assert!(found(&mut cache, &paths[1], LATER).is_some());
     }
 }

@@ -199,7 +199,7 @@ fn a_connection_that_waits_is_small() {
     let (_ours, theirs) = pipe(1 << 16);
     let task = serve_connection(theirs, house.site.clone(), &house.shutdown);
     // The test's stream has two words, that of the stack one.
-    assert!(size_of_val(&task) <= 200, "{} octets", size_of_val(&task));
+    assert!(size_of_val(&task) <= 176, "{} octets", size_of_val(&task));
 }
 
 proptest! {
