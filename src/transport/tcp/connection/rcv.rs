@@ -25,7 +25,7 @@ pub(super) struct Rcv {
     /// Segments whose ACKs are not delayed: the first of a connection.
     pub(super) quick_acks: u8,
     /// Where out-of-order segments arrived last, the most recent first.
-    recent: SmallVec<[Seq; 4]>,
+    recent: Option<Box<SmallVec<[Seq; 4]>>>,
 }
 
 impl Rcv {
@@ -39,7 +39,7 @@ impl Rcv {
             full_segment: 0,
             announced_mss,
             quick_acks: 0,
-            recent: SmallVec::new(),
+            recent: None,
         }
     }
 
@@ -83,19 +83,20 @@ impl Rcv {
 
     /// Remembers where an out-of-order segment arrived.
     pub(super) fn on_out_of_order(&mut self, seq: Seq) {
-        self.recent.retain(|known| *known != seq);
-        self.recent.truncate(3);
-        self.recent.insert(0, seq);
+        let recent = self.recent.get_or_insert_default();
+        recent.retain(|known| *known != seq);
+        recent.truncate(3);
+        recent.insert(0, seq);
     }
 
     /// Where out-of-order segments arrived, the most recent first.
     pub(super) fn recent(&self) -> &[Seq] {
-        &self.recent
+        self.recent.as_deref().map(SmallVec::as_slice).unwrap_or_default()
     }
 
     /// Forgets them: everything is in order.
     pub(super) fn clear_recent(&mut self) {
-        self.recent = SmallVec::new();
+        self.recent = None;
     }
 
     /// Learns the size of the peer's segments.

@@ -34,13 +34,14 @@ impl Held {
 pub(super) struct ReceiveBuffer {
     ready_len: u32,
     held_len: u32,
+    /// The first octets in order. A reader that keeps up never needs more than this.
+    front: Bytes,
     queues: Option<Box<Queues>>,
 }
 
 #[derive(Clone, Debug, Default)]
 struct Queues {
-    /// In order: the first piece apart from the others, since one is all there is for a reader that keeps up.
-    front: Bytes,
+    /// In order, after the first.
     ready: VecDeque<Bytes>,
     /// Small payloads in order after `ready`, growing.
     tail: BytesMut,
@@ -59,34 +60,23 @@ impl Queues {
         if bytes.len() < COPY_BREAK {
             self.tail.extend_from_slice(&bytes);
         } else {
-            self.push_ready(bytes);
+            self.ready.push_back(bytes);
         }
     }
 
     fn freeze_tail(&mut self) {
         if !self.tail.is_empty() {
             let tail = std::mem::take(&mut self.tail).freeze();
-            self.push_ready(tail);
+            self.ready.push_back(tail);
         }
     }
 
-    fn push_ready(&mut self, bytes: Bytes) {
-        if self.front.is_empty() && self.ready.is_empty() {
-            self.front = bytes;
-        } else {
-            self.ready.push_back(bytes);
+    /// The next piece in order; empty if there is none.
+    fn next_ready(&mut self) -> Bytes {
+        if self.ready.is_empty() {
+            return std::mem::take(&mut self.tail).freeze();
         }
-    }
-
-    /// Takes up to `max` octets of the first piece.
-    fn read(&mut self, max: usize) -> Bytes {
-        if self.front.is_empty() {
-            self.freeze_tail();
-        }
-        if max < self.front.len() {
-            return self.front.split_to(max);
-        }
-        std::mem::replace(&mut self.front, self.ready.pop_front().unwrap_or_default())
+        self.ready.pop_front().unwrap_or_default()
     }
 }
 
@@ -109,12 +99,8 @@ impl ReceiveBuffer {
     /// joined up with.
     pub(super) fn append(&mut self, nxt: Seq, bytes: Bytes) -> Seq {
         let mut nxt = nxt + bytes.len() as u32;
-        if bytes.is_empty() && self.held_len == 0 {
-            return nxt;
-        }
-        let queues = self.queues.get_or_insert_default();
-        self.ready_len += bytes.len() as u32;
-        queues.make_ready(bytes);
+        self.make_ready(bytes);
+        let Some(queues) = &mut self.queues else { return nxt };
         while let Some(held) = queues.held.pop_front_if(|held| held.seq.at_or_before(nxt)) {
             self.held_len -= held.bytes.len() as u32;
             let known = nxt.past(held.seq) as usize;
@@ -169,7 +155,11 @@ impl ReceiveBuffer {
         if self.ready_len == 0 {
             return None;
         }
-        let bytes = self.queues.as_mut()?.read(max);
+        if self.front.is_empty() {
+            self.front = self.queues.as_mut()?.next_ready();
+        }
+        let is_part = max < self.front.len();
+        let bytes = if is_part { self.front.split_to(max) } else { std::mem::take(&mut self.front) };
         self.ready_len -= bytes.len() as u32;
         if self.ready_len == 0 && self.held_len == 0 {
             // An idle connection owns no buffers.
@@ -187,6 +177,19 @@ impl ReceiveBuffer {
     fn touches(&self, arrived: Range) -> bool {
         self.held()
             .any(|held| held.range().start.at_or_before(arrived.end) && arrived.start.at_or_before(held.range().end))
+    }
+
+    /// Takes what is next in order.
+    fn make_ready(&mut self, bytes: Bytes) {
+        let is_first = self.ready_len == 0;
+        self.ready_len += bytes.len() as u32;
+        if !is_first {
+            self.queues.get_or_insert_default().make_ready(bytes);
+        } else if bytes.len() < COPY_BREAK {
+            self.front = Bytes::copy_from_slice(&bytes);
+        } else {
+            self.front = bytes;
+        }
     }
 
     fn insert(&mut self, seq: Seq, bytes: Bytes) {
