@@ -39,12 +39,17 @@ pub struct Patience<'a> {
     clock: &'a dyn Clock,
     since: Instant,
     alarm: Option<Alarm>,
+    /// When the alarm goes off.
+    due: Instant,
+    /// Whom the alarm wakes, which is the same task again and again: it need not be told each time. The alarm keeps
+    /// the waker alive, so that no other has its place.
+    wakes: *const (),
 }
 
 impl<'a> Patience<'a> {
     /// Begins now.
     pub fn new(clock: &'a dyn Clock) -> Self {
-        Patience { clock, since: clock.now(), alarm: None }
+        Patience { clock, since: clock.now(), alarm: None, due: Instant::ZERO, wakes: std::ptr::null() }
     }
 
     /// Gives what was polled for if it is there, and [`Late`] if nothing was for `time`.
@@ -54,11 +59,19 @@ impl<'a> Patience<'a> {
             return Poll::Ready(Ok(result));
         }
         loop {
+            let now = self.clock.now();
+            if now < self.due && self.wakes == cx.waker().data() && !self.wakes.is_null() {
+                return Poll::Pending;
+            }
             let deadline = self.since + time;
-            let alarm = self.alarm.get_or_insert_with(|| self.clock.sleep_until(deadline));
+            let alarm = self.alarm.get_or_insert_with(|| {
+                self.due = deadline;
+                self.clock.sleep_until(deadline)
+            });
+            self.wakes = cx.waker().data();
             ready!(alarm.as_mut().poll(cx));
-            self.alarm = None;
-            if self.clock.now() >= deadline {
+            (self.alarm, self.due) = (None, Instant::ZERO);
+            if now >= deadline {
                 return Poll::Ready(Err(Late));
             }
         }

@@ -178,12 +178,12 @@ impl Drop for Socket {
 /// One TCP connection.
 #[derive(Debug)]
 pub struct TcpStream {
-    socket: Rc<Socket>,
+    socket: Socket,
 }
 
 impl TcpStream {
     fn new(net: Net, id: ConnectionId, local: SocketAddr, peer: SocketAddr) -> Self {
-        TcpStream { socket: Rc::new(Socket { net, id, ends: Ends::new(local, peer) }) }
+        TcpStream { socket: Socket { net, id, ends: Ends::new(local, peer) } }
     }
 
     /// Connects to `remote` from a port and address of the stack's choice (RFC 6056).
@@ -335,7 +335,8 @@ impl TcpStream {
     /// Two halves for two tasks. The connection closes when both are dropped; dropping the writing half
     /// closes that side.
     pub fn into_split(self) -> (ReadHalf, WriteHalf) {
-        (ReadHalf { socket: self.socket.clone() }, WriteHalf { socket: self.socket })
+        let socket = Rc::new(self.socket);
+        (ReadHalf { socket: Rc::clone(&socket) }, WriteHalf { socket })
     }
 }
 
