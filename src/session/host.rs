@@ -16,9 +16,13 @@ use crate::session::net::Net;
 use crate::stack::Stack;
 use crate::stack::siblings::Message;
 use futures_executor::LocalPool;
+use smallvec::SmallVec;
 
 /// How often tasks may answer each other through the stack before the frames get their turn again.
 const ROUNDS: usize = 16;
+
+/// How many frames are looked ahead at together.
+const FORESIGHT: usize = 64;
 
 /// A stack with its tasks.
 pub struct Host {
@@ -50,6 +54,24 @@ impl Host {
     pub fn receive_message(&mut self, now: Instant, message: Message) {
         self.net.advance(now);
         self.net.with_stack(|stack| stack.receive_message(now, message));
+    }
+
+    /// Frames arrived together. That spares most of the waiting for memory where there are many connections.
+    pub fn receive_all(&mut self, now: Instant, device: DeviceId, frames: impl IntoIterator<Item = Frame>) {
+        self.net.advance(now);
+        let mut frames = frames.into_iter();
+        loop {
+            let mut batch: SmallVec<[Frame; FORESIGHT]> = frames.by_ref().take(FORESIGHT).collect();
+            if batch.is_empty() {
+                return;
+            }
+            let foreseen = self.net.with_stack(|stack| stack.foresee(&batch));
+            self.net.wakers(|wakers| wakers.foresee(&foreseen));
+            for frame in batch.drain(..) {
+                // The stack counts what becomes of it.
+                let _ = self.net.with_stack(|stack| stack.receive(now, device, frame));
+            }
+        }
     }
 
     /// Runs timers that are due and every task that can go on.

@@ -7,6 +7,7 @@
 mod arp;
 pub mod config;
 mod errors;
+mod foresight;
 mod forwarding;
 mod icmp;
 mod inbound;

@@ -20,6 +20,7 @@
 //! ([`super::connection`]), and who may bind a reserved port ([`crate::transport::ports::Policy`]).
 
 mod calls;
+mod foresight;
 mod owners;
 mod passive;
 mod rows;
@@ -28,6 +29,7 @@ mod slot;
 mod tests;
 
 pub use calls::{ConnectError, ListenError};
+pub use foresight::Foreseen;
 pub use rows::Row;
 
 use crate::base::counters::Counter;

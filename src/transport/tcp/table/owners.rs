@@ -50,6 +50,12 @@ impl Owners {
         found.map(|entry| entry.owner)
     }
 
+    /// The owner of `ends` as far as the hash tells.
+    pub(super) fn guess(&self, ends: &Ends) -> Option<Owner> {
+        let hash = self.hash(ends);
+        self.table.find(Entry::spread(hash), |entry| entry.hash == hash).map(|entry| entry.owner)
+    }
+
     /// Adds the owner of `ends`; nobody else must have them.
     pub(super) fn insert(&mut self, ends: &Ends, owner: Owner) {
         let hash = self.hash(ends);

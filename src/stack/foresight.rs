@@ -1,0 +1,39 @@
+//! Looks ahead at a batch of frames: see [`crate::transport::tcp::table`] for why.
+
+use crate::network::packet::protocol;
+use crate::physical::frame::Frame;
+use crate::stack::Stack;
+use crate::transport::tcp::ends::Ends;
+use crate::transport::tcp::table::Foreseen;
+use smallvec::SmallVec;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// The length of an Ethernet header without tags.
+const ETHERNET: usize = 14;
+/// Where it says what follows, and what it says for IPv4.
+const ETHER_TYPE: (usize, [u8; 2]) = (12, [0x08, 0x00]);
+
+impl Stack {
+    /// Reads what these frames will need when they are received, if there are so many connections that it is not at
+    /// hand; gives the connections that they seem to be for. Nothing changes, and nothing need come of it.
+    pub fn foresee(&self, frames: &[Frame]) -> Foreseen {
+        if frames.len() < 2 || !self.tcp.is_foresight_worthwhile() {
+            return Foreseen::new();
+        }
+        let ends: SmallVec<[Ends; 64]> = frames.iter().filter_map(|frame| ends_of(&frame.bytes)).collect();
+        self.tcp.foresee(&ends)
+    }
+}
+
+/// Between whom an untagged frame seems to carry a segment. Nothing is checked.
+fn ends_of(frame: &[u8]) -> Option<Ends> {
+    let (at, ether_type) = ETHER_TYPE;
+    let ip = frame.get(ETHERNET..).filter(|_| frame.get(at..).is_some_and(|rest| rest.starts_with(&ether_type)))?;
+    let header = ip.first_chunk::<20>().filter(|header| header[9] == protocol::TCP)?;
+    let [a, b, c, d] = *ip.get(usize::from(header[0] & 0xf) * 4..)?.first_chunk::<4>()?;
+    let [.., s0, s1, s2, s3, d0, d1, d2, d3] = *header;
+    Some(Ends::V4 {
+        local: SocketAddrV4::new(Ipv4Addr::new(d0, d1, d2, d3), u16::from_be_bytes([c, d])),
+        remote: SocketAddrV4::new(Ipv4Addr::new(s0, s1, s2, s3), u16::from_be_bytes([a, b])),
+    })
+}
