@@ -1,7 +1,9 @@
-//! A host with the echo service and any number of peers that exist only as the frames they send.
+//! A host with one of the small services and any number of peers that exist only as the frames they send.
 //!
 //! A peer is a number: its addresses follow from it, and all that is remembered of it are the two sequence
 //! numbers that the next segment needs. So what a run allocates and how long it takes is the host's.
+
+#![allow(dead_code, reason = "each target uses its part")]
 
 use bytes::Bytes;
 use std::net::{IpAddr, Ipv4Addr};
@@ -24,7 +26,6 @@ const DEVICE: DeviceId = DeviceId(0);
 const HOST: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
 const HOST_MAC: [u8; 6] = [2, 0, 0, 0, 0, 2];
 const PEER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
-const PORT: u16 = 7;
 /// Peers have the addresses from 192.0.2.10 on, each with so many ports.
 const PORTS: u32 = 20_000;
 const FIRST_PORT: u32 = 10_000;
@@ -50,13 +51,14 @@ struct Peer {
 pub struct Crowd {
     pub host: Host,
     pub now: Instant,
+    service: Small,
     peers: Vec<Peer>,
     random: Random,
 }
 
 impl Crowd {
-    /// A host that listens, for `room` peers and without any yet.
-    pub fn new(room: usize) -> Self {
+    /// A host with this service, for `room` peers and without any yet.
+    pub fn new(service: Small, room: usize) -> Self {
         let mut config = Config {
             interfaces: vec![InterfaceConfig {
                 name: "eth0".into(),
@@ -69,18 +71,18 @@ impl Crowd {
             }],
             ..Config::default()
         };
-        config.ports.allow(ports::Protocol::Tcp, PORT);
+        config.ports.allow(ports::Protocol::Tcp, service.port());
         config.neighbours = (FIRST_ADDRESS..255)
             .map(|last| (InterfaceId(0), IpAddr::V4(Ipv4Addr::new(192, 0, 2, last as u8)), Mac(PEER_MAC)))
             .collect();
         let host = Host::new(Stack::new(config, Random::from_seed(1)), Duration::ZERO);
         let options = ListenOptions { backlog: Some(2 * BATCH), config: None };
-        let listener = TcpListener::bind_with(host.net(), (IpAddr::V4(HOST), PORT).into(), options).unwrap();
+        let listener = TcpListener::bind_with(host.net(), (IpAddr::V4(HOST), service.port()).into(), options).unwrap();
         let clock: Rc<dyn Clock> = Rc::new(host.net().clone());
         let bounds = Bounds { connections: usize::MAX, ..Bounds::default() };
-        host.net().spawn(small::serve(Small::Echo, listener, clock, bounds, Shutdown::new()));
-        let mut crowd =
-            Crowd { host, now: Instant::from_secs(1), peers: Vec::with_capacity(room), random: Random::from_seed(2) };
+        host.net().spawn(small::serve(service, listener, clock, bounds, Shutdown::new()));
+        let (now, peers, random) = (Instant::from_secs(1), Vec::with_capacity(room), Random::from_seed(2));
+        let mut crowd = Crowd { host, now, service, peers, random };
         crowd.turn();
         crowd
     }
@@ -141,6 +143,17 @@ impl Crowd {
         peers.iter().map(question).collect()
     }
 
+    /// Segments of one peer, one after the other, each with the same `payload`; super-segments if `size` says what to
+    /// cut them into.
+    pub fn stream(&mut self, n: usize, segments: usize, payload: &[u8], size: Option<u16>) -> Vec<Frame> {
+        let segment = |_| {
+            let frame = Frame { segment_size: size, ..self.segment(n, ACK, payload) };
+            self.peers[n].seq = self.peers[n].seq.wrapping_add(payload.len() as u32);
+            frame
+        };
+        (0..segments).map(segment).collect()
+    }
+
     /// An acknowledgment of each of these peers for all that it got.
     pub fn acknowledgments(&self, peers: &[usize]) -> Vec<Frame> {
         peers.iter().map(|n| self.segment(*n, ACK, &[])).collect()
@@ -151,10 +164,24 @@ impl Crowd {
         let _ = self.host.receive(self.now, DEVICE, frame);
     }
 
+    /// Hands frames in that came together.
+    pub fn receive_all(&mut self, frames: Vec<Frame>) {
+        self.host.receive_all(self.now, DEVICE, frames);
+    }
+
     /// Lets the host run and gives what it sends.
     pub fn turn(&mut self) -> Vec<OutFrame> {
+        let mut sent = Vec::new();
+        self.turn_into(&mut sent);
+        sent
+    }
+
+    /// Lets the host run and adds what it sends to `sent`.
+    pub fn turn_into(&mut self, sent: &mut Vec<OutFrame>) {
         self.host.run(self.now);
-        std::iter::from_fn(|| self.host.poll_transmit(self.now)).map(|(_, frame)| frame).collect()
+        while let Some((_, frame)) = self.host.poll_transmit(self.now) {
+            sent.push(frame);
+        }
     }
 
     /// Remembers what a frame from the host acknowledges and brings.
@@ -177,13 +204,14 @@ impl Crowd {
     fn segment(&self, n: usize, flags: u8, payload: &[u8]) -> Frame {
         let (peer, n) = (self.peers[n], n as u32);
         let source = Ipv4Addr::new(192, 0, 2, (FIRST_ADDRESS + n / PORTS) as u8);
-        segment(source, (FIRST_PORT + n % PORTS) as u16, peer.seq, peer.ack, flags, payload)
+        segment(source, (FIRST_PORT + n % PORTS) as u16, self.service.port(), peer.seq, peer.ack, flags, payload)
     }
 }
 
-/// A frame with a TCP segment from `source` to the host's echo service, checksums and all.
-pub fn segment(source: Ipv4Addr, port: u16, seq: u32, ack: u32, flags: u8, payload: &[u8]) -> Frame {
-    let options: &[u8] = if flags & SYN != 0 { &[2, 4, 5, 180] } else { &[] };
+/// A frame with a TCP segment from `source` to the host, checksums and all.
+fn segment(source: Ipv4Addr, from: u16, to: u16, seq: u32, ack: u32, flags: u8, payload: &[u8]) -> Frame {
+    // An MSS of 1,460 octets, and windows in units of 128.
+    let options: &[u8] = if flags & SYN != 0 { &[2, 4, 5, 180, 1, 3, 3, 7] } else { &[] };
     let tcp_len = 20 + options.len();
     let mut frame = Vec::with_capacity(34 + tcp_len + payload.len());
     frame.extend_from_slice(&HOST_MAC);
@@ -197,8 +225,8 @@ pub fn segment(source: Ipv4Addr, port: u16, seq: u32, ack: u32, flags: u8, paylo
     frame.extend_from_slice(&HOST.octets());
     let sum = Sum::ZERO.add_bytes(&frame[14..34]).checksum();
     frame[24..26].copy_from_slice(&sum.to_be_bytes());
-    frame.extend_from_slice(&port.to_be_bytes());
-    frame.extend_from_slice(&PORT.to_be_bytes());
+    frame.extend_from_slice(&from.to_be_bytes());
+    frame.extend_from_slice(&to.to_be_bytes());
     frame.extend_from_slice(&seq.to_be_bytes());
     frame.extend_from_slice(&(if flags & ACK != 0 { ack } else { 0 }).to_be_bytes());
     frame.extend_from_slice(&[(tcp_len as u8) << 2, flags, 0xff, 0xff, 0, 0, 0, 0]);
@@ -207,5 +235,8 @@ pub fn segment(source: Ipv4Addr, port: u16, seq: u32, ack: u32, flags: u8, paylo
     let pseudo = Sum::ZERO.add_pseudo_header(source.into(), HOST.into(), 6, tcp_len + payload.len());
     let sum = pseudo.add_bytes(&frame[34..]).checksum();
     frame[50..52].copy_from_slice(&sum.to_be_bytes());
-    Frame { bytes: frame.into(), checksum: ReceivedChecksum::Unverified, segment_size: None }
+    let bytes = Bytes::from(frame);
+    // The first copy of a reference makes room to count them in; that is the device's.
+    drop(bytes.clone());
+    Frame { bytes, checksum: ReceivedChecksum::Unverified, segment_size: None }
 }
