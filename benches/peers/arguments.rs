@@ -26,6 +26,9 @@ pub struct Arguments {
     /// Where the files to serve are made, for the time of the run
     #[arg(long, value_name = "FOLDER", default_value = "/dev/shm")]
     files: PathBuf,
+    /// The congestion control of all kernel senders, ours and the peers': reno, cubic, bbr (the machine's own)
+    #[arg(long, value_name = "NAME")]
+    pub congestion: Option<String>,
     /// What cargo calls every benchmark with
     #[arg(long, hide = true)]
     bench: bool,
@@ -62,6 +65,8 @@ pub struct Plan {
     pub download_bytes: u64,
     /// How many idle connections.
     pub crowd: usize,
+    /// What kernel senders use, if not the machine's own.
+    pub congestion: Option<String>,
     /// Where the files to serve are.
     pub files: PathBuf,
     documents: OnceCell<Documents>,
@@ -90,6 +95,7 @@ impl Arguments {
             run: Duration::from_millis(millis),
             download_bytes,
             crowd,
+            congestion: self.congestion.clone(),
             files: self.files.clone(),
             documents: OnceCell::new(),
         }

@@ -62,6 +62,9 @@ fn main() -> ExitCode {
     }
     row::heed_interruptions();
     let plan = arguments.plan();
+    if let Some(name) = &plan.congestion {
+        site::set_congestion_control(name);
+    }
     let mut report = Report::new(&plan);
     for row in rows::ROWS.iter().filter(|row| arguments.wants(row.number)) {
         let against = if row.peer.is_empty() { "" } else { " against " };

@@ -27,6 +27,7 @@ impl Report {
             "rounds": plan.rounds,
             "run_seconds": plan.run.as_secs_f64(),
             "download_bytes": plan.download_bytes,
+            "congestion_control": plan.congestion,
             "files": plan.files,
             "idle_connections": plan.crowd,
         });

@@ -9,7 +9,7 @@ const fn line(label: &'static str, what: &'static str, unit: Unit, demand: Deman
     Line { label, what, unit, demand }
 }
 
-/// Rows 9 and 12 are no comparison: 9 is `cargo bench --bench micro`, 12 is `cargo test --test allocations`.
+/// Rows 9 and 12 are no comparison: 9 is `cargo bench --bench connections`, 12 is `cargo test --test allocations`.
 pub const ROWS: &[Row] = &[
     Row {
         number: 1,

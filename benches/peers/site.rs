@@ -3,6 +3,7 @@
 use crate::lab::{Daemon, Namespace, noise};
 use crate::processor;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -78,6 +79,13 @@ fn config(interface: &str, tables: &str) -> String {
     )
 }
 
+static CONGESTION_CONTROL: OnceLock<String> = OnceLock::new();
+
+/// What every namespace's kernel sends with from now on.
+pub fn set_congestion_control(name: &str) {
+    CONGESTION_CONTROL.set(name.to_owned()).unwrap();
+}
+
 /// A namespace for a side: all ports for clients, and none of them kept from use longer than must be.
 pub fn namespace() -> Namespace {
     let namespace = Namespace::new();
@@ -85,6 +93,9 @@ pub fn namespace() -> Namespace {
         "sysctl -qw net.ipv4.ip_local_port_range='1024 65535' net.ipv4.tcp_tw_reuse=1 net.core.somaxconn=65535 \
          net.ipv4.tcp_max_syn_backlog=65535",
     );
+    if let Some(name) = CONGESTION_CONTROL.get() {
+        namespace.run(&format!("sysctl -qw net.ipv4.tcp_congestion_control={name}"));
+    }
     namespace
 }
 
