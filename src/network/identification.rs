@@ -54,13 +54,24 @@ impl Identifications {
 
     /// The next identification on the way from `source` to `destination`.
     pub fn next(&mut self, source: IpAddr, destination: IpAddr, protocol: u8) -> u16 {
+        self.next_of(source, destination, protocol, 1)
+    }
+
+    /// The first of the next `count` identifications: whoever cuts a train gives each datagram the next one.
+    pub fn next_of(&mut self, source: IpAddr, destination: IpAddr, protocol: u8, count: u16) -> u16 {
         let path = (source, destination, protocol);
         let offset = self.offset_key.hash_one(path) as u16;
         let slot = self.counter_key.hash_one(path) as usize % COUNTERS;
         let Some(counter) = self.counters.get_mut(slot) else { return offset };
-        *counter = counter.wrapping_add(1);
         let (first, size) = self.share;
-        (first + u32::from(offset.wrapping_add(*counter)) % size) as u16
+        let mut next = counter.wrapping_add(1);
+        let place = u32::from(offset.wrapping_add(next)) % size;
+        if place + u32::from(count) > size {
+            // A train does not leave our share of the values.
+            next = next.wrapping_add((size - place) as u16);
+        }
+        *counter = next.wrapping_add(count.saturating_sub(1));
+        (first + u32::from(offset.wrapping_add(next)) % size) as u16
     }
 }
 
@@ -90,6 +101,17 @@ mod tests {
         };
         let all: HashSet<u16> = (0..3).flat_map(values).collect();
         assert_eq!(all.len(), 3 * 16_384, "no value is used again before all were, nor by two");
+    }
+
+    #[test]
+    fn the_datagrams_of_a_train_take_a_value_each() {
+        let mut identifications = Identifications::new(&mut Random::from_seed(1));
+        let first = identifications.next_of(A, B, 17, 10);
+        assert_eq!(identifications.next(A, B, 17), first.wrapping_add(10));
+        // A share has an end, which no train crosses.
+        identifications.take_share(1, 4);
+        let firsts: Vec<u16> = (0..300).map(|_| identifications.next_of(A, B, 17, 64)).collect();
+        assert!(firsts.iter().all(|first| (16_384..=32_768 - 64).contains(first)), "{firsts:?}");
     }
 
     #[test]

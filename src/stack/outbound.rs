@@ -134,7 +134,10 @@ impl Stack {
         if datagram.dont_fragment {
             return 0;
         }
-        self.identifications.next(datagram.source, datagram.destination, datagram.protocol)
+        let payload = datagram.payload_len() - datagram.header.len();
+        let count = datagram.segment_size.map_or(1, |size| payload.div_ceil(usize::from(size.max(1))));
+        let count = u16::try_from(count).unwrap_or(u16::MAX);
+        self.identifications.next_of(datagram.source, datagram.destination, datagram.protocol, count)
     }
 
     /// An Ethernet header without its destination, which the neighbour's answer fills in.

@@ -25,6 +25,7 @@ mod error;
 mod socket;
 #[cfg(test)]
 mod tests;
+mod train;
 
 use crate::base::counters::Counter;
 use crate::base::drops::{DropReason, Outcome};
@@ -256,7 +257,7 @@ impl Udp {
             return Outcome::Dropped(DropReason::UdpNoPort);
         }
         let mut is_delivered = false;
-        for data in segments(parsed.payload, packet.segment_size) {
+        for data in train::datagrams(parsed.payload, packet.segment_size) {
             for id in &listeners {
                 let received = Received {
                     data: data.clone(),
@@ -414,7 +415,7 @@ impl Udp {
         Ok(socket.receive_queue.pop())
     }
 
-    /// The next datagram for the network floor: sockets in turn, one datagram each.
+    /// The next datagram for the network floor: sockets in turn, one datagram or train each.
     pub fn poll_transmit(&mut self, cx: &mut Context<'_>) -> Option<Datagram> {
         if let Some(datagram) = self.farewell.pop() {
             cx.counters.count(Counter::UdpOutDatagrams);
@@ -422,16 +423,19 @@ impl Udp {
         }
         while let Some(id) = self.turns.pop_front() {
             let Some(socket) = self.sockets.get_mut(id) else { continue };
-            let next = socket.transmit_queue.pop();
+            let next = socket.transmit_queue.pop().map(|first| {
+                let mtu = cx.paths.mtu_to(first.destination);
+                train::couple(first, &mut socket.transmit_queue, mtu)
+            });
             socket.has_turn = !socket.transmit_queue.is_empty();
             if socket.has_turn {
                 self.turns.push_back(id);
             }
-            let Some(datagram) = next else { continue };
+            let Some((datagram, count)) = next else { continue };
             if std::mem::take(&mut socket.wants_room) {
                 self.notify(id);
             }
-            cx.counters.count(Counter::UdpOutDatagrams);
+            cx.counters.add(Counter::UdpOutDatagrams, count as u64);
             return Some(datagram);
         }
         None
@@ -562,19 +566,6 @@ impl Socket {
         let is_usable = !bound.is_unspecified() && !bound.is_multicast();
         options.source.or(is_usable.then_some(bound)).or_else(|| cx.paths.source_for(destination))
     }
-}
-
-/// The datagrams that a received train stands for.
-fn segments(payload: Bytes, segment_size: Option<u16>) -> impl Iterator<Item = Bytes> {
-    let size = segment_size.map(usize::from).filter(|size| *size > 0).unwrap_or(usize::MAX);
-    let mut rest = Some(payload);
-    std::iter::from_fn(move || {
-        let mut whole = rest.take()?;
-        if whole.len() > size {
-            rest = Some(whole.split_off(size));
-        }
-        Some(whole)
-    })
 }
 
 /// Source port, destination port and length of a quoted header.

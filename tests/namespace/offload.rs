@@ -90,3 +90,29 @@ fn super_segments_pass_whole_both_ways_if_and_only_if_the_device_offloads() {
         assert!(from_us >= segments && to_us >= segments, "{from_us} and {to_us} frames for {segments} segments");
     }
 }
+
+/// Sends twenty datagrams with one call, for the kernel to cut (`UDP_SEGMENT`), and waits for their echoes.
+const TRAIN: &str = r#"
+import socket
+SOL_UDP, UDP_SEGMENT = 17, 103
+sent = [bytes([n]) * 1000 for n in range(19)] + [b"x" * 10]
+udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+udp.settimeout(5)
+udp.connect(("192.0.2.2", 7))
+udp.setsockopt(SOL_UDP, UDP_SEGMENT, 1000)
+udp.send(b"".join(sent))
+assert [udp.recv(2000) for _ in sent] == sent
+"#;
+
+#[test]
+fn a_train_of_datagrams_is_cut_and_every_one_answered() {
+    let lab = Lab::new();
+    lab.write("train.py", TRAIN);
+    lab.run("python3 train.py");
+    assert_eq!(lab.daemon.count("counters", "UdpInDatagrams"), 20);
+    assert_eq!(lab.daemon.count("counters", "UdpOutDatagrams"), 20);
+    let (from_us, to_us) = frames(&lab);
+    if offloads() {
+        assert!(from_us < 15 && to_us < 15, "{from_us} and {to_us} frames for 20 datagrams");
+    }
+}

@@ -65,15 +65,25 @@ pub fn parse(packet: &Packet) -> Result<Parsed, DropReason> {
 /// The checksum field holds the sum of the pseudo-header. Whoever completes it must write 0xffff where
 /// zero comes out, because zero means that there is no checksum (RFC 768).
 pub fn emit(source: SocketAddr, destination: SocketAddr, payload: Bytes) -> Option<Datagram> {
-    let length = HEADER_LEN + payload.len();
-    let length_field = u16::try_from(length).ok()?;
-    let sum = Sum::ZERO.add_pseudo_header(source.ip(), destination.ip(), protocol::UDP, length).fold();
+    u16::try_from(HEADER_LEN + payload.len()).ok()?;
     let mut header = TransportHeader::new();
-    for field in [source.port(), destination.port(), length_field, sum] {
+    for field in [source.port(), destination.port(), 0, 0] {
         header.extend_from_slice(&field.to_be_bytes());
     }
     let body = if payload.is_empty() { Body::new() } else { Body::from_iter([payload]) };
     let mut datagram = Datagram::new(source.ip(), destination.ip(), protocol::UDP, header, body);
     datagram.checksum_offset = Some(CHECKSUM_OFFSET);
+    set_length(&mut datagram);
     Some(datagram)
+}
+
+/// Writes the length of what the datagram carries into its header, and the sum of the pseudo-header with it.
+pub(super) fn set_length(datagram: &mut Datagram) {
+    let length = datagram.payload_len();
+    let sum = Sum::ZERO.add_pseudo_header(datagram.source, datagram.destination, protocol::UDP, length).fold();
+    // Whoever calls this has seen to it that it fits.
+    let fields = [length as u16, sum].map(u16::to_be_bytes);
+    if let Some(slot) = datagram.header.get_mut(4..HEADER_LEN) {
+        slot.copy_from_slice(fields.as_flattened());
+    }
 }

@@ -52,6 +52,12 @@ impl<T> Queue<T> {
         Some(item)
     }
 
+    /// Takes the first item if `wanted` says so.
+    pub(super) fn pop_if(&mut self, wanted: impl FnOnce(&T) -> bool) -> Option<T> {
+        self.items.front().filter(|(item, _)| wanted(item))?;
+        self.pop()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }

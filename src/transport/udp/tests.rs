@@ -337,6 +337,68 @@ fn a_train_is_delivered_as_its_datagrams() {
     assert_eq!(read, ["aaaa", "bbbb", "cc"]);
 }
 
+/// What is pulled: the segment size, if any, and the payload.
+fn pulled(world: &mut World) -> Vec<(Option<u16>, String)> {
+    let shown = |datagram: Datagram| {
+        let body: Vec<u8> = datagram.body.iter().flat_map(|part| part.to_vec()).collect();
+        (datagram.segment_size, String::from_utf8(body).unwrap())
+    };
+    std::iter::from_fn(|| world.transmit()).map(shown).collect()
+}
+
+#[test]
+fn datagrams_of_one_length_to_one_destination_leave_as_a_train() {
+    let mut world = World::new();
+    let id = world.connected();
+    for data in ["aaaa", "bbbb", "cc", "dd", "eeee"] {
+        world.send(id, data.as_bytes()).unwrap();
+    }
+    let expected = [(Some(4), "aaaabbbbcc".to_owned()), (None, "dd".to_owned()), (None, "eeee".to_owned())];
+    assert_eq!(pulled(&mut world), expected);
+    assert_eq!(world.counters.of(Counter::UdpOutDatagrams), 5);
+}
+
+#[test]
+fn an_empty_datagram_travels_alone() {
+    let mut world = World::new();
+    let id = world.connected();
+    for data in ["", "aa", "", "bb"] {
+        world.send(id, data.as_bytes()).unwrap();
+    }
+    assert!(pulled(&mut world).iter().all(|(size, _)| size.is_none()));
+}
+
+#[test]
+fn what_differs_in_anything_but_its_payload_travels_alone() {
+    let mut world = World::new();
+    let id = world.bind((OURS, 9));
+    let to = |address: Ipv4Addr, port: u16| SocketAddr::from((address, port));
+    let class = SendOptions { traffic_class: 0x2e << 2, ..SendOptions::default() };
+    for (destination, options) in [
+        (to(PEER, 1), SendOptions::default()),
+        (to(PEER, 2), SendOptions::default()),
+        (to(PEER, 2), class),
+        (to(PEER, 1), SendOptions::default()),
+    ] {
+        world.call(|udp, cx| udp.send_with(id, Bytes::from_static(b"abcd"), destination, options, cx)).unwrap();
+    }
+    assert_eq!(pulled(&mut world).len(), 4);
+}
+
+#[test]
+fn a_train_is_not_longer_than_a_packet_and_has_no_datagram_that_must_be_cut() {
+    let mut world = World::new();
+    let id = world.connected();
+    for len in [1400; 100].into_iter().chain([4000; 3]) {
+        world.send(id, &vec![b'x'; len]).unwrap();
+    }
+    let pulled = pulled(&mut world);
+    assert_eq!(pulled.iter().map(|(_, body)| body.len()).sum::<usize>(), 100 * 1400 + 3 * 4000);
+    assert!(pulled.iter().all(|(_, body)| body.len() <= 65_507));
+    assert_eq!(pulled.iter().filter(|(size, _)| *size == Some(1400)).count(), 3);
+    assert_eq!(pulled.iter().filter(|(size, body)| size.is_none() && body.len() == 4000).count(), 3);
+}
+
 #[test]
 fn what_is_sent_has_the_form_of_rfc_768_and_is_accepted_by_ourselves() {
     let mut world = World::new();
@@ -354,8 +416,9 @@ fn sockets_send_in_turn() {
     let mut world = World::new();
     let first = world.bind((OURS, 1));
     let second = world.bind((OURS, 2));
-    for id in [first, first, first, second] {
-        world.call(|udp, cx| udp.send_to(id, Bytes::from_static(b"x"), (PEER, 9).into(), cx)).unwrap();
+    // Each longer than the one before, so that they travel alone.
+    for (id, data) in [(first, "x"), (first, "xx"), (first, "xxx"), (second, "x")] {
+        world.call(|udp, cx| udp.send_to(id, Bytes::from_static(data.as_bytes()), (PEER, 9).into(), cx)).unwrap();
     }
     let ports: Vec<_> = std::iter::from_fn(|| world.transmit()).map(|sent| sent.header[1]).collect();
     assert_eq!(ports, [1, 2, 1, 1]);
