@@ -291,6 +291,8 @@ impl EventLoop {
             self.take_in_mail(guest, now);
         }
         guest.run(now);
+        // First, so that who gets an answer of ours and goes on by another queue finds that stack knowing.
+        self.send_mail(guest);
         self.transmit(guest, now);
         self.send_mail(guest);
         if let Some(capture) = &self.capture {
