@@ -63,3 +63,37 @@ impl Board {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stack::snapshot::Count;
+    use mio::{Events, Poll, Token};
+
+    fn seen(count: u64) -> Snapshot {
+        Snapshot { counters: vec![Count { name: "seen", count, meaning: "" }], ..Snapshot::default() }
+    }
+
+    #[test]
+    fn a_reader_sees_all_threads_and_asks_for_news_of_those_whose_are_old() {
+        let mut poll = Poll::new().unwrap();
+        let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
+        let board = Board::new(vec![Arc::clone(&waker), waker]);
+        let at = |millis| Instant::from_secs(1) + Duration::from_millis(millis);
+        let mut is_woken = || {
+            let mut events = Events::with_capacity(4);
+            poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+            !events.is_empty()
+        };
+        board.put_up(1, seen(5), at(0));
+        assert_eq!(board.read(0, seen(1), at(500)).counters[0].count, 6);
+        assert!(!board.is_wanted(1) && !is_woken(), "half a second is new enough");
+        assert_eq!(board.read(0, seen(2), at(501)).counters[0].count, 7, "what was there is shown meanwhile");
+        assert!(is_woken());
+        board.read(0, seen(2), at(502));
+        assert!(!is_woken(), "it was asked already");
+        assert!(board.is_wanted(1) && !board.is_wanted(1));
+        board.put_up(1, seen(9), at(503));
+        assert_eq!(board.read(0, seen(2), at(504)).counters[0].count, 11);
+    }
+}

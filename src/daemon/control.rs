@@ -49,6 +49,14 @@ pub struct Ticket {
     number: u64,
 }
 
+#[cfg(test)]
+impl Ticket {
+    /// Some ticket.
+    pub(crate) fn for_test(number: u64) -> Self {
+        Ticket { client: 0, number }
+    }
+}
+
 /// The listening socket and its clients.
 #[derive(Debug)]
 pub struct ControlSocket {

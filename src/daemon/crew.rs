@@ -156,14 +156,29 @@ impl Crew {
             })?;
             crew.hands.push(hand);
         }
-        for _ in 0..crew.hands.len() {
-            // There is a sender as long as `sender` is, so that this does not fail.
-            if let Ok((_, News::Ended(Err(failure)))) = crew.notices.recv() {
-                crew.dismiss(&Order::Abort);
-                return Err(failure);
+        let mut ready = 0;
+        while ready < crew.hands.len() {
+            match crew.notices.recv() {
+                Ok((queue, News::Ended(result))) => {
+                    crew.on_ended(queue);
+                    crew.dismiss(&Order::Abort);
+                    result?;
+                }
+                Ok(_) => ready += 1,
+                // `sender` is still there.
+                Err(_) => break,
             }
         }
         Ok(crew)
+    }
+
+    /// The thread of a queue but the first.
+    fn hand(&mut self, queue: usize) -> Option<&mut Hand> {
+        self.hands.get_mut(queue.checked_sub(1)?)
+    }
+
+    fn on_ended(&mut self, queue: usize) {
+        self.hand(queue).into_iter().for_each(|hand| hand.has_ended = true);
     }
 
     /// Gives an order to all.
@@ -188,20 +203,19 @@ impl Crew {
     /// A thread has ended that was not told to.
     pub fn take_in(&mut self) -> Result<Vec<Gathered>, Failure> {
         while let Ok((queue, news)) = self.notices.try_recv() {
-            let hand = queue.checked_sub(1).and_then(|index| self.hands.get_mut(index));
-            match (news, hand) {
-                (News::Drained, Some(hand)) => hand.has_drained = true,
-                (News::Ended(result), Some(hand)) => {
-                    hand.has_ended = true;
+            match news {
+                News::Ready => {}
+                News::Drained => self.hand(queue).into_iter().for_each(|hand| hand.has_drained = true),
+                News::Ended(result) => {
+                    self.on_ended(queue);
                     result?;
                 }
-                (News::Shown(ticket, snapshot), _) => {
+                News::Shown(ticket, snapshot) => {
                     let inquiry = self.inquiries.iter_mut().find(|inquiry| inquiry.ticket == ticket);
                     if let Some(part) = inquiry.and_then(|inquiry| inquiry.parts.get_mut(queue)) {
                         *part = Some(*snapshot);
                     }
                 }
-                _ => {}
             }
         }
         let is_complete = |inquiry: &mut Inquiry| inquiry.parts.iter().all(Option::is_some);
@@ -228,9 +242,8 @@ impl Crew {
                 log::warn!("not all threads have ended");
                 return;
             };
-            let hand = queue.checked_sub(1).and_then(|index| self.hands.get_mut(index));
-            if let (News::Ended(result), Some(hand)) = (news, hand) {
-                hand.has_ended = true;
+            if let News::Ended(result) = news {
+                self.on_ended(queue);
                 if let Err(failure) = result {
                     log::warn!("queue {queue}: {failure}");
                 }
@@ -264,3 +277,6 @@ impl Hand {
         Ok(Hand { orders, waker, thread: Some(thread), has_drained: false, has_ended: false })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,6 +137,12 @@ impl EventLoop {
         Ok(loops)
     }
 
+    /// A loop without devices, that only other threads wake.
+    #[cfg(test)]
+    pub(crate) fn idle(clock: Clock) -> Result<Self, Failure> {
+        EventLoop::without_ports(None, clock, Watch::new(Duration::ZERO))
+    }
+
     fn without_ports(capture: Option<FileCapture>, clock: Clock, watch: Watch) -> Result<Self, Failure> {
         let poll = Poll::new().map_err(waiting_failed)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKER).map_err(waiting_failed)?);

@@ -91,3 +91,63 @@ impl Mailbox {
         self.inbox.try_recv().ok()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::daemon::show;
+    use crate::stack::Stack;
+    use crate::stack::config::Config;
+    use mio::{Poll, Token};
+
+    /// Wakers with the polls that they need, which are kept so that they work.
+    fn wakers(count: usize) -> (Vec<Poll>, Vec<Arc<Waker>>) {
+        let waker = |_| {
+            let poll = Poll::new().unwrap();
+            let waker = Arc::new(Waker::new(poll.registry(), Token(0)).unwrap());
+            (poll, waker)
+        };
+        (0..count).map(waker).unzip()
+    }
+
+    fn is_woken(poll: &mut Poll) -> bool {
+        let mut events = mio::Events::with_capacity(4);
+        poll.poll(&mut events, Some(std::time::Duration::ZERO)).unwrap();
+        !events.is_empty()
+    }
+
+    fn message() -> Message {
+        Message::path_mtu([192, 0, 2, 1].into(), 1000)
+    }
+
+    #[test]
+    fn a_message_reaches_whom_it_is_for_and_wakes_them_once_a_turn() {
+        let (mut polls, wakers) = wakers(3);
+        let mut boxes = Mailbox::for_all(wakers);
+        assert_eq!(boxes[0].send(To::Others, &message()), 0);
+        assert_eq!(boxes[0].send(To::One(2), &message()), 0);
+        assert!(!polls.iter_mut().any(is_woken), "not before the turn is over");
+        boxes[0].wake();
+        let woken: Vec<bool> = polls.iter_mut().map(is_woken).collect();
+        assert_eq!(woken, [false, true, true]);
+        let received: Vec<usize> =
+            boxes.iter_mut().map(|mailbox| std::iter::from_fn(|| mailbox.receive()).count()).collect();
+        assert_eq!(received, [0, 1, 2]);
+        boxes[0].wake();
+        assert!(!polls.iter_mut().any(is_woken));
+    }
+
+    #[test]
+    fn a_full_box_refuses_and_the_others_do_not_wait_for_it() {
+        let (_polls, wakers) = wakers(3);
+        let mut boxes = Mailbox::for_all(wakers);
+        for _ in 0..limits::SIBLING_MESSAGES {
+            assert_eq!(boxes[0].send(To::One(1), &message()), 0);
+        }
+        assert_eq!(boxes[0].send(To::Others, &message()), 1);
+        assert!(boxes[2].receive().is_some());
+        let mut stack = Stack::new(Config::default(), crate::base::random::Random::from_seed(1));
+        stack.on_message_lost();
+        assert_eq!(show::part(&stack, "lost").unwrap().lost[0].name, "sibling-busy");
+    }
+}

@@ -105,6 +105,13 @@ pub enum To {
 #[derive(Clone, Debug)]
 pub struct Message(News);
 
+impl Message {
+    /// That a path takes less than was thought.
+    pub(crate) fn path_mtu(destination: IpAddr, mtu: u16) -> Self {
+        Message(News::PathMtu { destination, mtu })
+    }
+}
+
 #[derive(Clone, Debug)]
 enum News {
     /// A packet that may be for the other; without a round it is for each that gets it.
@@ -155,10 +162,10 @@ impl Stack {
         self.lost.count(Outcome::Dropped(DropReason::SiblingBusy));
     }
 
-    fn tell(&mut self, to: To, news: News) -> bool {
+    fn tell(&mut self, to: To, message: Message) -> bool {
         let has_room = self.messages.0.len() < limits::SIBLING_MESSAGES;
         if has_room {
-            self.messages.0.push_back((to, Message(news)));
+            self.messages.0.push_back((to, message));
         }
         has_room
     }
@@ -170,17 +177,18 @@ impl Stack {
 
     /// Who is to be asked if nobody here is for `packet`.
     pub(crate) fn next_stack(&self, packet: &Packet, round: Option<Round>) -> Option<u16> {
+        let round = round?;
         let port = match packet.protocol {
             protocol::TCP | protocol::UDP => packet.payload.get(2..4).map_or(0, be_u16),
             _ => 0,
         };
-        round?.next(self.place, port)
+        round.next(self.place, port)
     }
 
     /// Lets another stack look for whom `packet` is.
     pub(crate) fn pass_on(&mut self, packet: &Packet, link: LinkCast, round: Option<Round>, next: u16) -> Outcome {
         let (packet, round) = (packet.clone(), round.map(Round::gone_on));
-        if self.tell(To::One(next), News::Packet { packet, link, round }) {
+        if self.tell(To::One(next), Message(News::Packet { packet, link, round })) {
             return Outcome::Passed;
         }
         Outcome::Dropped(DropReason::SiblingBusy)
@@ -188,21 +196,21 @@ impl Stack {
 
     /// All other stacks get `packet` as well.
     pub(crate) fn share_packet(&mut self, packet: &Packet, link: LinkCast) {
-        if !self.tell(To::Others, News::Packet { packet: packet.clone(), link, round: None }) {
+        if !self.tell(To::Others, Message(News::Packet { packet: packet.clone(), link, round: None })) {
             self.on_message_lost();
         }
     }
 
     /// All other stacks hear what was heard here.
     pub(crate) fn share_arp(&mut self, interface: InterfaceId, arp: &Arp) {
-        if !self.place.is_alone() && !self.tell(To::Others, News::Arp { interface, arp: *arp }) {
+        if !self.place.is_alone() && !self.tell(To::Others, Message(News::Arp { interface, arp: *arp })) {
             self.on_message_lost();
         }
     }
 
     /// All other stacks learn of a smaller path MTU.
     pub(crate) fn share_path_mtu(&mut self, destination: IpAddr, mtu: u16) {
-        if !self.place.is_alone() && !self.tell(To::Others, News::PathMtu { destination, mtu }) {
+        if !self.place.is_alone() && !self.tell(To::Others, Message::path_mtu(destination, mtu)) {
             self.on_message_lost();
         }
     }
@@ -215,7 +223,7 @@ impl Stack {
         let interfaces = self.internet.interfaces.iter_mut();
         let changed: Vec<(InterfaceId, Ipv4Addr, bool)> = interfaces.flat_map(Interface::take_changed).collect();
         for (interface, address, is_usable) in changed {
-            if !self.tell(To::Others, News::Address { interface, address, is_usable }) {
+            if !self.tell(To::Others, Message(News::Address { interface, address, is_usable })) {
                 self.on_message_lost();
             }
         }
