@@ -144,7 +144,7 @@ impl Services<'_> {
 }
 
 /// Connections of one small service.
-const SMALL_CONNECTIONS: u32 = 16_384;
+const SMALL_CONNECTIONS: u32 = 131_072;
 
 /// Plain data as JSON. It has no keys that JSON could not say, so that this does not fail.
 pub(super) fn to_value(data: impl serde::Serialize) -> Value {

@@ -79,6 +79,39 @@ fn ten_thousand_open_connections_answer_and_leave_nothing() {
     assert!(is_back, "{before} bytes before, {at_the_top} with them, {after} after");
 }
 
+/// Connections that are open and idle after a word each way, and what each has added to the daemon's memory.
+fn idle(lab: &Lab, ports: &[u16], number: usize) -> (Vec<TcpStream>, u64) {
+    let before = lab.daemon.memory();
+    let to = |n: usize| format!("{DAEMON}:{}", ports[n % ports.len()]).parse().unwrap();
+    let open = |n| TcpStream::connect_timeout(&to(n), Duration::from_secs(10)).unwrap();
+    let mut streams: Vec<TcpStream> = lab.inside(|| (0..number).map(open).collect());
+    for stream in &mut streams {
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream.write_all(b"?").unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+    }
+    let each = lab.daemon.memory().saturating_sub(before) / number as u64;
+    (streams, each)
+}
+
+#[test]
+fn an_idle_connection_costs_no_more_than_a_kibibyte() {
+    let number = connections();
+    allow_files();
+    // One address of the kernel's side has fewer ports than a hundred thousand connections need.
+    let ports = [7, 2007, 2008, 2009];
+    let lab = Lab::with(&format!("echo = {ports:?}\n"));
+    lab.run("sysctl -qw net.ipv4.ip_local_port_range='10000 60999'");
+    // What the first connections bring into memory for good is not looked for.
+    drop(idle(&lab, &ports, 200));
+    assert!(within(Duration::from_secs(30), || lab.daemon.open_connections() == 0), "some do not end");
+    let (streams, each) = idle(&lab, &ports, number);
+    println!("{number} idle connections: {each} bytes each");
+    assert_eq!(lab.daemon.states().len(), number);
+    assert!(each <= 1024, "{each} bytes each");
+    drop(streams);
+}
+
 #[test]
 fn a_thousand_connections_that_the_server_closes_pass_through_time_wait() {
     let lab = Lab::new();
