@@ -41,7 +41,8 @@ pub(super) struct ReceiveBuffer {
 
 #[derive(Clone, Debug, Default)]
 struct Queues {
-    /// In order, after the first.
+    /// In order, the one after the first, and those after that.
+    second: Bytes,
     ready: VecDeque<Bytes>,
     /// Small payloads in order after `ready`, growing.
     tail: BytesMut,
@@ -60,23 +61,31 @@ impl Queues {
         if bytes.len() < COPY_BREAK {
             self.tail.extend_from_slice(&bytes);
         } else {
-            self.ready.push_back(bytes);
+            self.push_ready(bytes);
         }
     }
 
     fn freeze_tail(&mut self) {
         if !self.tail.is_empty() {
             let tail = std::mem::take(&mut self.tail).freeze();
-            self.ready.push_back(tail);
+            self.push_ready(tail);
         }
     }
 
     /// The next piece in order; empty if there is none.
     fn next_ready(&mut self) -> Bytes {
-        if self.ready.is_empty() {
+        if self.second.is_empty() {
             return std::mem::take(&mut self.tail).freeze();
         }
-        self.ready.pop_front().unwrap_or_default()
+        std::mem::replace(&mut self.second, self.ready.pop_front().unwrap_or_default())
+    }
+
+    fn push_ready(&mut self, bytes: Bytes) {
+        if self.second.is_empty() {
+            self.second = bytes;
+        } else {
+            self.ready.push_back(bytes);
+        }
     }
 }
 
