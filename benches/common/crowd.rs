@@ -40,10 +40,11 @@ const SYN: u8 = 0x02;
 const PSH: u8 = 0x08;
 const ACK: u8 = 0x10;
 
-/// What is remembered of a peer: the next sequence number, and the next expected.
+/// What is remembered of a peer: the next sequence number, what of them is acknowledged, and the next expected.
 #[derive(Clone, Copy, Default)]
 struct Peer {
     seq: u32,
+    una: u32,
     ack: u32,
 }
 
@@ -93,7 +94,7 @@ impl Crowd {
             let first = self.peers.len();
             let end = number.min(first + BATCH);
             for n in first..end {
-                self.peers.push(Peer { seq: (n as u32).wrapping_mul(2_654_435_761), ack: 0 });
+                self.peers.push(Peer { seq: (n as u32).wrapping_mul(2_654_435_761), ..Peer::default() });
                 self.receive(self.segment(n, SYN, &[]));
                 self.peers[n].seq = self.peers[n].seq.wrapping_add(1);
             }
@@ -154,6 +155,14 @@ impl Crowd {
         (0..segments).map(segment).collect()
     }
 
+    /// Goes back to the first octet of one peer that is not acknowledged, and says how many were not.
+    pub fn rewind(&mut self, n: usize) -> u32 {
+        let peer = &mut self.peers[n];
+        let missing = peer.seq.wrapping_sub(peer.una);
+        peer.seq = peer.una;
+        missing
+    }
+
     /// An acknowledgment of each of these peers for all that it got.
     pub fn acknowledgments(&self, peers: &[usize]) -> Vec<Frame> {
         peers.iter().map(|n| self.segment(*n, ACK, &[])).collect()
@@ -197,6 +206,7 @@ impl Crowd {
         let length: usize = frame.body.iter().map(Bytes::len).sum();
         let controls = u32::from(tcp[13] & (SYN | FIN) != 0);
         let peer = &mut self.peers[n as usize];
+        peer.una = word(8);
         peer.ack = word(4).wrapping_add(length as u32 + controls);
     }
 
