@@ -160,6 +160,13 @@ fn what_check_prints_is_a_configuration_that_check_accepts() {
 }
 
 #[test]
+fn check_says_how_many_threads_would_run() {
+    let (outcome, _) = check(&format!("{INTERFACE}queues = 3\n"));
+    assert!(outcome.stdout.contains("#   3 queues, a thread"), "{}", outcome.stdout);
+    assert_mistake(&format!("{INTERFACE}queues = 0\n"), 4, "1 to 64");
+}
+
+#[test]
 fn a_password_becomes_an_argon2id_hash_that_an_account_takes() {
     let mut child = Command::new(TAPSTACK)
         .arg("password")

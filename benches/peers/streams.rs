@@ -42,16 +42,31 @@ pub fn set_up_queues(plan: &Plan) -> Result<Duel, String> {
     let two = Site::try_new("queues = 2", "")?;
     let one = Site::new("queues = 1", "");
     let run = plan.run;
-    let side = move |site: Site| -> Side { Box::new(move || two_flows(site.client(), run)) };
+    let side = move |site: Site| -> Side { Box::new(move || two_flows(&site, run)) };
     Ok(Duel { ours: side(two), peer: Some(side(one)) })
 }
 
 /// What two flows carry together in each direction.
-fn two_flows(client: &Namespace, run: Duration) -> Vec<f64> {
+fn two_flows(site: &Site, run: Duration) -> Vec<f64> {
     let together = |port: u16, work: fn(std::net::TcpStream, Duration) -> load::Moved| {
-        let flows = [(); 2].map(|()| client.connect(&format!("{DAEMON}:{port}")));
+        let flows = on_queues_of_their_own(site, port);
         let flows = flows.map(|stream| std::thread::spawn(move || work(stream, run)));
         flows.map(|flow| flow.join().unwrap().bits_per_second()).iter().sum()
     };
     vec![together(19, load::read), together(9, |stream, run| load::write(stream, PIECE, run))]
+}
+
+/// Two flows that the kernel put on different queues, where there are several.
+fn on_queues_of_their_own(site: &Site, port: u16) -> [std::net::TcpStream; 2] {
+    let connect = || site.client().connect(&format!("{DAEMON}:{port}"));
+    let queue_of = |flow: &std::net::TcpStream| {
+        let end = flow.local_addr().unwrap().to_string();
+        let connections = site.daemon().connections();
+        connections.iter().find(|socket| socket["remote"] == end.as_str()).and_then(|socket| socket["queue"].as_u64())
+    };
+    let first = connect();
+    let queue = queue_of(&first);
+    // Each has an even chance; the kernel's hash is not ours to choose.
+    let second = (0..64).map(|_| connect()).find(|flow| queue.is_none() || queue_of(flow) != queue);
+    [first, second.expect("64 flows in a row on one queue")]
 }

@@ -16,6 +16,9 @@ pub(super) fn run(setup: &Setup) -> Result<(), Failure> {
 
 fn summary(config: &Config) -> String {
     let mut lines: Vec<String> = config.interfaces.iter().map(interface).collect();
+    if config.queues() > 1 {
+        lines.push(format!("{} queues, a thread with a stack and all services for each", config.queues()));
+    }
     for route in &config.routes {
         let via = route.via.as_ref().map_or(String::new(), |via| format!(" via {}", via.as_ref()));
         let on = route.interface.as_ref().map_or(String::new(), |name| format!(" on {}", name.as_ref()));

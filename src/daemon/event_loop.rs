@@ -190,8 +190,7 @@ impl EventLoop {
             desk.crew = crew;
         }
         let result = self.run_until_stopped(guest, grace);
-        if let Err(failure) = &result {
-            log::error!("stopping: {failure}");
+        if result.is_err() {
             self.abort(guest);
         }
         if let Some(desk) = &mut self.desk {
