@@ -4,7 +4,7 @@ use crate::lab::{DAEMON, Lab, eventually, within};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::process::Command;
-use std::sync::Once;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How many, unless `TAPSTACK_CONNECTIONS` says otherwise.
@@ -14,15 +14,16 @@ fn connections() -> usize {
     std::env::var("TAPSTACK_CONNECTIONS").ok().and_then(|number| number.parse().ok()).unwrap_or(CONNECTIONS)
 }
 
-/// Lets this process have enough files open for all tests at once.
-fn allow_files() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let pid = std::process::id().to_string();
-        let limit = format!("--nofile={}", connections() + 4_000);
-        let status = Command::new("prlimit").args(["--pid", &pid, &limit]).status();
-        assert!(status.is_ok_and(|status| status.success()), "prlimit {limit} (package util-linux)");
-    });
+/// Lets this process have enough files open for a crowd, of which there is one at a time: two are more than many a
+/// machine lets one process have.
+fn allow_files() -> MutexGuard<'static, ()> {
+    static CROWD: Mutex<()> = Mutex::new(());
+    let crowd = CROWD.lock().unwrap_or_else(PoisonError::into_inner);
+    let pid = std::process::id().to_string();
+    let limit = format!("--nofile={}", connections() + 4_000);
+    let status = Command::new("prlimit").args(["--pid", &pid, &limit]).status();
+    assert!(status.is_ok_and(|status| status.success()), "prlimit {limit} (package util-linux)");
+    crowd
 }
 
 /// One request on a connection that stays open, and its answer.
@@ -64,7 +65,7 @@ fn crowd(lab: &Lab, number: usize) -> u64 {
 #[test]
 fn ten_thousand_open_connections_answer_and_leave_nothing() {
     let number = connections();
-    allow_files();
+    let _crowd = allow_files();
     let lab = Lab::new();
     lab.run("sysctl -qw net.ipv4.ip_local_port_range='10000 60999'");
     // What the first connections bring into memory for good, program code for the most, is not looked for.
@@ -97,7 +98,7 @@ fn idle(lab: &Lab, ports: &[u16], number: usize) -> (Vec<TcpStream>, u64) {
 #[test]
 fn an_idle_connection_costs_no_more_than_a_kibibyte() {
     let number = connections();
-    allow_files();
+    let _crowd = allow_files();
     // One address of the kernel's side has fewer ports than a hundred thousand connections need.
     let ports = [7, 2007, 2008, 2009];
     let lab = Lab::with(&format!("echo = {ports:?}\n"));
@@ -117,7 +118,7 @@ fn an_idle_connection_costs_no_more_than_a_kibibyte() {
 #[test]
 fn a_thousand_connections_that_the_server_closes_pass_through_time_wait() {
     let lab = Lab::new();
-    allow_files();
+    let _crowd = allow_files();
     let to = format!("{DAEMON}:13").parse().unwrap();
     let streams: Vec<TcpStream> =
         lab.inside(|| (0..1_000).map(|_| TcpStream::connect_timeout(&to, Duration::from_secs(10)).unwrap()).collect());
