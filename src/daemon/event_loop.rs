@@ -54,8 +54,8 @@ const DESK: Token = Token(1 << 16);
 
 /// What the loop drives: a host with its tasks, or the part of it that has one queue.
 pub trait Guest {
-    /// A frame came from a device.
-    fn receive(&mut self, now: Instant, device: DeviceId, frame: Frame);
+    /// These frames came from a device.
+    fn receive_all(&mut self, now: Instant, device: DeviceId, frames: impl Iterator<Item = Frame>);
     /// The stack of another queue told something.
     fn receive_message(&mut self, now: Instant, message: Message);
     /// What to tell the stacks of other queues next.
@@ -93,6 +93,8 @@ pub struct EventLoop {
     capture: Option<FileCapture>,
     clock: Clock,
     watch: Watch,
+    /// Those of one device and turn, on their way from the device to the guest.
+    frames: Vec<Frame>,
     /// The last turn ended before there was nothing more to send.
     has_more_to_send: bool,
     /// Another thread has called.
@@ -154,6 +156,7 @@ impl EventLoop {
             capture,
             clock,
             watch,
+            frames: Vec::with_capacity(RECEIVE_BATCH),
             has_more_to_send: false,
             is_called: false,
             mailbox: None,
@@ -283,14 +286,12 @@ impl EventLoop {
         let now = self.clock.now();
         for (index, port) in self.ports.iter_mut().enumerate() {
             let mut bytes = 0;
-            for _ in 0..RECEIVE_BATCH {
+            while self.frames.len() < RECEIVE_BATCH && bytes < RECEIVE_BATCH_BYTES {
                 let Some(frame) = port.receive()? else { break };
                 bytes += frame.bytes.len();
-                guest.receive(now, DeviceId(index as u16), frame);
-                if bytes >= RECEIVE_BATCH_BYTES {
-                    break;
-                }
+                self.frames.push(frame);
             }
+            guest.receive_all(now, DeviceId(index as u16), self.frames.drain(..));
         }
         if std::mem::take(&mut self.is_called) {
             self.take_in_mail(guest, now);

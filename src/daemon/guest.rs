@@ -105,9 +105,8 @@ impl DaemonGuest {
 }
 
 impl Guest for DaemonGuest {
-    fn receive(&mut self, now: Instant, device: DeviceId, frame: Frame) {
-        // The stack has counted what became of it.
-        let _ = self.host.receive(now, device, frame);
+    fn receive_all(&mut self, now: Instant, device: DeviceId, frames: impl Iterator<Item = Frame>) {
+        self.host.receive_all(now, device, frames);
     }
 
     fn receive_message(&mut self, now: Instant, message: Message) {
