@@ -21,7 +21,7 @@ struct Actor {
 }
 
 impl Guest for Actor {
-    fn receive(&mut self, _: Instant, _: DeviceId, _: Frame) {}
+    fn receive_all(&mut self, _: Instant, _: DeviceId, _: impl Iterator<Item = Frame>) {}
     fn receive_message(&mut self, _: Instant, _: Message) {}
     fn poll_message(&mut self) -> Option<(To, Message)> {
         None
