@@ -5,6 +5,7 @@ use crate::daemon::config::{self, Config, Interface};
 use crate::daemon::units::Period;
 use crate::datalink::InterfaceId;
 use crate::physical::frame::DeviceId;
+use crate::physical::tap;
 use crate::stack::config as stack;
 use crate::stack::siblings::Place;
 use crate::transport::ports::{Policy, Protocol};
@@ -39,7 +40,7 @@ pub fn stack_config(config: &Config, place: Place, unix_origin: Duration) -> sta
             })
             .collect(),
         forwarding: config.forwarding.enabled,
-        tcp: tcp_config(&config.tcp),
+        tcp: tcp::config::Config { super_segment: super_segment(config), ..tcp_config(&config.tcp) },
         ports: policy(config),
         unix_origin_millis: u64::try_from(unix_origin.as_millis()).unwrap_or(u64::MAX),
         place,
@@ -61,6 +62,15 @@ fn route_config(route: &config::Route, config: &Config) -> Option<stack::RouteCo
         None => on_link(config, via?)?,
     };
     Some(stack::RouteConfig { to: *route.to.as_ref(), via, interface, metric: route.metric })
+}
+
+/// The most payload of one super-segment that all devices take.
+fn super_segment(config: &Config) -> u32 {
+    if config.interfaces.iter().all(|interface| interface.offload) {
+        tap::longest_super_segment().max(tcp::config::SUPER_SEGMENT)
+    } else {
+        tcp::config::SUPER_SEGMENT
+    }
 }
 
 fn tcp_config(knobs: &config::Tcp) -> tcp::config::Config {

@@ -123,13 +123,14 @@ impl Part {
 pub enum CannotEmit {
     /// One of the addresses is not IPv4.
     NotIpv4,
-    /// The datagram would be longer than 65,535 bytes.
+    /// The datagram would be longer than 65,535 bytes and is no super-segment.
     TooLong,
     /// The options are longer than 40 bytes or not padded to four.
     BadOptions,
 }
 
-/// Writes the header for `payload_len` bytes of the datagram, checksum included, behind what `head` holds.
+/// Writes the header for `payload_len` bytes of the datagram, checksum included, behind what `head` holds. A
+/// super-segment that is longer than the field can tell has zero in it, as the kernel's have.
 ///
 /// # Errors
 /// [`CannotEmit`]; `head` is left as it was.
@@ -159,7 +160,12 @@ pub(crate) fn emit_with_options(
     let mut header = Ipv4Header {
         dscp: (datagram.traffic_class >> 2).try_into().unwrap_or_default(),
         ecn: (datagram.traffic_class & 3).try_into().unwrap_or_default(),
-        total_len: u16::try_from(total_len).map_err(|_| CannotEmit::TooLong)?,
+        total_len: match u16::try_from(total_len) {
+            Ok(total_len) => total_len,
+            // Whoever cuts it writes the lengths of its segments.
+            Err(_) if datagram.segment_size.is_some() => 0,
+            Err(_) => return Err(CannotEmit::TooLong),
+        },
         identification,
         dont_fragment: datagram.dont_fragment,
         more_fragments: part.more,
@@ -258,6 +264,10 @@ mod tests {
         let mut head = Head::new();
         assert_eq!(emit(&mut head, &datagram(), 0, 65_516, Part::WHOLE), Err(CannotEmit::TooLong));
         assert!(emit(&mut head, &datagram(), 0, 65_515, Part::WHOLE).is_ok());
+        head.clear();
+        let super_segment = Datagram { segment_size: Some(1448), ..datagram() };
+        assert_eq!(emit(&mut head, &super_segment, 0, 65_516, Part::WHOLE), Ok(()));
+        assert_eq!(head[2..4], [0, 0]);
         head.clear();
         let six = Datagram { source: std::net::Ipv6Addr::LOCALHOST.into(), ..datagram() };
         assert_eq!(emit(&mut head, &six, 0, 0, Part::WHOLE), Err(CannotEmit::NotIpv4));

@@ -126,6 +126,10 @@ pub trait Paths {
     fn mtu_to(&self, destination: IpAddr) -> u16;
     /// True if `address` is one of ours.
     fn is_local(&self, address: IpAddr) -> bool;
+    /// True if nobody has to forward what is sent to `destination`.
+    fn is_direct(&self, _destination: IpAddr) -> bool {
+        false
+    }
 }
 
 /// A transport-related ICMP error, as the transports need it: what went wrong, and the quoted beginning

@@ -34,6 +34,8 @@ pub const MAX_NAME_LEN: usize = 15;
 /// A received frame of at least this length goes up in the buffer it was read into, and so keeps at most four times
 /// its length; a shorter one is copied.
 const COPY_BREAK: usize = Buffer::CAPACITY / 4;
+/// Three of 64 KiB: what a frame costs beside its bytes is hardly felt any more, and it still fits into a core's cache.
+const LONGEST_SUPER_SEGMENT: u32 = 190_000;
 /// Parts of one frame that go into one vectored write; a frame of more parts is joined first.
 const MAX_PARTS: usize = 64;
 
@@ -112,6 +114,12 @@ impl fmt::Display for TapError {
 }
 
 impl std::error::Error for TapError {}
+
+/// The most payload of a super-segment that a device which offloads takes from us; zero if it is what an IP length can
+/// tell. Linux has longer ones of IPv4, whose length field is zero ("BIG TCP"), from 6.3 on.
+pub fn longest_super_segment() -> u32 {
+    if open::kernel_release() >= Some((6, 3)) { LONGEST_SUPER_SEGMENT } else { 0 }
+}
 
 /// How a device is opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -257,11 +265,24 @@ impl Device for Tap {
     }
 
     fn transmit(&mut self, frame: &OutFrame) -> io::Result<bool> {
-        match VirtioNet::of(frame, self.cuts_udp).filter(|_| self.has_header) {
-            Some(header) => self.transmit_whole(frame, header),
-            None => self.transmit_cut(frame),
+        let Some(header) = VirtioNet::of(frame, self.cuts_udp).filter(|_| self.has_header) else {
+            return self.transmit_cut(frame);
+        };
+        // What it took before goes on as it began.
+        if self.segments_out > 0 {
+            return self.transmit_cut(frame);
+        }
+        match self.transmit_whole(frame, header) {
+            // The kernel has no memory in pieces large enough for it.
+            Err(error) if frame.segment_size.is_some() && is_too_large(&error) => self.transmit_cut(frame),
+            result => result,
         }
     }
+}
+
+/// True if the error says that the frame is too much at once.
+fn is_too_large(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOBUFS | libc::ENOMEM | libc::EMSGSIZE))
 }
 
 /// True if the error says that the interface is down: it may come up again.

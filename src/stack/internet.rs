@@ -134,4 +134,8 @@ impl Paths for Internet {
     fn is_local(&self, address: IpAddr) -> bool {
         self.interfaces.iter().any(|interface| interface.has(address))
     }
+
+    fn is_direct(&self, destination: IpAddr) -> bool {
+        self.way_to(destination).is_ok_and(|(way, _)| way.next_hop == destination)
+    }
 }

@@ -94,6 +94,35 @@ fn set_offloads(file: &File, offloads: libc::c_ulong) -> io::Result<()> {
     check(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETOFFLOAD, offloads) })
 }
 
+/// The first two numbers of the kernel's release.
+pub(super) fn kernel_release() -> Option<(u32, u32)> {
+    // SAFETY: `utsname` is made of characters, for which all zeros are values.
+    let mut name: libc::utsname = unsafe { std::mem::zeroed() };
+    // SAFETY: `uname` fills in one `utsname`, which lives for the whole call.
+    check(unsafe { libc::uname(std::ptr::from_mut(&mut name)) }).ok()?;
+    let release = name.release.iter().map(|octet| *octet as u8 as char).take_while(|octet| *octet != '\0');
+    release_numbers(&release.collect::<String>())
+}
+
+fn release_numbers(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit()).map(|number| number.parse().ok());
+    Some((numbers.next()??, numbers.next()??))
+}
+
 fn check(result: libc::c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_is_read_by_its_first_two_numbers() {
+        assert_eq!(release_numbers("6.18.44-fc"), Some((6, 18)));
+        assert_eq!(release_numbers("6.3-rc1"), Some((6, 3)));
+        assert_eq!(release_numbers("5.10.0-28-amd64"), Some((5, 10)));
+        assert_eq!(release_numbers("unknown"), None);
+        assert!(kernel_release().is_some());
+    }
 }

@@ -5,6 +5,9 @@ use crate::base::time::Duration;
 use crate::network::packet::DEFAULT_HOP_LIMIT;
 use crate::transport::tcp::options::MAX_WINDOW_SCALE;
 
+/// The most payload of a super-segment that any device takes: what a 16-bit IP length holds besides the longest headers.
+pub const SUPER_SEGMENT: u32 = 65_535 - 120;
+
 /// Keepalive, for connections whose application asked for it (RFC 9293 §3.8.4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Keepalive {
@@ -41,6 +44,8 @@ pub struct Config {
     pub send_buffer: usize,
     /// Begin with small buffers and let them grow with what the path can use.
     pub auto_tuning: bool,
+    /// The most payload of one super-segment.
+    pub super_segment: u32,
     /// Hold small segments back while one is unacknowledged (RFC 9293 SHLD-7); an application may turn it off (MUST-17).
     pub nagle: bool,
     /// How long an ACK may wait for company; `None` sends each at once (RFC 9293 MUST-40: below 0.5 s).
@@ -93,6 +98,7 @@ impl Default for Config {
             receive_buffer: limits::TCP_RECEIVE_BUFFER,
             send_buffer: limits::TCP_SEND_BUFFER,
             auto_tuning: true,
+            super_segment: SUPER_SEGMENT,
             nagle: true,
             delayed_ack: Some(Duration::from_millis(40)),
             quick_acks: 16,

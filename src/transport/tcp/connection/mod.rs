@@ -243,7 +243,7 @@ impl Connection {
         Connection {
             ends: Ends::new(local, remote),
             state: State::Closed,
-            snd: Snd::new(iss, peer_mss, path_mss),
+            snd: Snd { is_direct: cx.paths.is_direct(remote.ip()), ..Snd::new(iss, peer_mss, path_mss) },
             rcv,
             agreed: Agreed::default(),
             output: SendBuffer::new(iss + 1),

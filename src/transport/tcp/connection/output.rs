@@ -18,13 +18,12 @@ use crate::base::time::Instant;
 use crate::network::packet::Datagram;
 use crate::physical::frame::Body;
 use crate::transport::Context;
+use crate::transport::tcp::config::SUPER_SEGMENT;
 use crate::transport::tcp::mss::{MIN_MSS, mss_for};
 use crate::transport::tcp::options::{Options, SackBlocks};
 use crate::transport::tcp::segment::{Flags, Header, emit};
 use bytes::Bytes;
 
-/// The most payload of a super-segment: what a 16-bit IP length holds besides the longest headers.
-const SUPER_SEGMENT: u32 = 65_535 - 120;
 /// Duplicate ACKs that wait to be sent, each on its own.
 const MAX_DUPLICATES: u8 = 16;
 
@@ -164,7 +163,7 @@ impl Connection {
         if len == 0 || allowed < len.min(mss) {
             return None;
         }
-        let whole = (allowed.min(SUPER_SEGMENT) / mss).max(1) * mss;
+        let whole = (allowed.min(self.super_segment()) / mss).max(1) * mss;
         Some(Range::starting(lost.start, len.min(whole).min(self.urgent_limit())))
     }
 
@@ -176,7 +175,7 @@ impl Connection {
         let (from, mss) = (self.snd.nxt, self.mss());
         let unsent = self.output.end().past(from);
         let usable = self.snd.usable();
-        let limit = usable.min(room).min(SUPER_SEGMENT / mss * mss).min(self.urgent_limit());
+        let limit = usable.min(room).min(self.super_segment() / mss * mss).min(self.urgent_limit());
         if unsent <= limit {
             let is_last = self.snd.closing && usable > unsent;
             let tail = unsent % mss;
@@ -193,6 +192,13 @@ impl Connection {
         let is_window_the_limit = usable <= room && usable > 0;
         let is_worthwhile = usable >= self.snd.max_wnd.div_ceil(2) || self.pending.override_sws;
         (is_window_the_limit && is_worthwhile).then(|| Range::starting(from, limit))
+    }
+
+    /// The most payload of one super-segment: a router on the way would have to cut a longer one, all of it, where
+    /// others it passes on as they are.
+    fn super_segment(&self) -> u32 {
+        let most = self.config.super_segment;
+        if self.snd.is_direct { most } else { most.min(SUPER_SEGMENT) }
     }
 
     /// RFC 9293 §3.7.4: the sender's avoidance of small segments.

@@ -31,6 +31,8 @@ pub(super) struct Snd {
     pub(super) closing: bool,
     /// Our SYN had to be sent again.
     pub(super) syn_was_lost: bool,
+    /// Nobody forwards what we send, and so nobody has to cut it for a link that takes less at once than ours.
+    pub(super) is_direct: bool,
 }
 
 impl Snd {
@@ -49,6 +51,7 @@ impl Snd {
             small_end: None,
             closing: false,
             syn_was_lost: false,
+            is_direct: false,
         }
     }
 

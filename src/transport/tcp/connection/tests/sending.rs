@@ -311,3 +311,31 @@ fn after_a_silence_the_window_begins_anew() {
     scene.write(100);
     assert_eq!(scene.connection.info().cwnd_bytes, 10_000);
 }
+
+#[test]
+fn a_super_segment_is_no_longer_than_the_devices_take() {
+    let mut scene = Scene::established_with(Config { super_segment: 3_500, initial_window: 10, ..Scene::config() });
+    scene.write(10_000);
+    let lengths: Vec<usize> = scene.pull().iter().map(|segment| segment.payload.len()).collect();
+    assert_eq!(lengths, [3_000, 3_000, 3_000, 1_000]);
+}
+
+#[test]
+fn only_what_nobody_forwards_leaves_in_longer_super_segments_than_an_ip_length_can_tell() {
+    for (is_direct, expected) in [(true, 190_000), (false, 65_000)] {
+        let mut syn = peer_syn();
+        syn.options.window_scale = Some(7);
+        let config = Config { super_segment: 190_000, window_scale: true, ..Scene::config() };
+        let mut scene = Scene::opened(config, syn);
+        scene.connection.snd.is_direct = is_direct;
+        let mut longest = 0;
+        let mut acked = 0;
+        for _ in 0..12 {
+            scene.write(400_000);
+            longest = longest.max(scene.pull().iter().map(|segment| segment.payload.len()).max().unwrap_or(0));
+            acked += scene.connection.info().in_flight_bytes;
+            scene.send(peer(0, acked).window(60_000));
+        }
+        assert_eq!(longest, expected);
+    }
+}
