@@ -24,7 +24,7 @@ pub struct Arguments {
     #[arg(long, value_name = "FILE", default_value = "target/bench.json")]
     pub json: PathBuf,
     /// Where the files to serve are made, for the time of the run
-    #[arg(long, value_name = "FOLDER", default_value = "/dev/shm")]
+    #[arg(long, value_name = "FOLDER", default_value = "/var/tmp")]
     files: PathBuf,
     /// The congestion control of all kernel senders, ours and the peers': reno, cubic, bbr (the machine's own)
     #[arg(long, value_name = "NAME")]
