@@ -8,8 +8,8 @@
 //! watching would have makes the watch longer; one that lasted long makes it shorter, down to nothing. An idle
 //! daemon sleeps at once.
 //!
-//! Somebody else may want the processor: when the loop was made to give it up while it watched, it sleeps at once for
-//! a while. Where there are more programs at work than processors, watching would take from those who send the frames.
+//! Somebody else may want the processor: when the loop watched in vain and was made to give it up since it last did, it
+//! sleeps at once for a while. Where there are more programs at work than processors, watching would take from those who send the frames.
 //!
 //! ```text
 //!   frame ... frame        frame                                    frame
