@@ -2,8 +2,9 @@
 //!
 //! Opened with the virtio-net header where the kernel has it: super-segments then pass whole in both directions, and
 //! checksums of frames that don't leave the machine are never computed. Otherwise, or when asked to, it is the
-//! plain device of `tun-tap`: a super-segment is cut here ([`crate::physical::segmentation`]); if the kernel takes
-//! only its beginning, the rest follows when the frame is offered again.
+//! plain device: a super-segment is cut here ([`crate::physical::segmentation`]); if the kernel takes only its beginning,
+//! the rest follows when the frame is offered again. The kernel then takes what is written on a thread of its own where
+//! it can (`napi`), and otherwise it is the device of `tun-tap`.
 //!
 //! Frames to send are gathered from where they lie. Frames are received into large buffers that are used again:
 //! a frame that fills a good part of one goes up in it, a smaller one gets a buffer of its own length. As a slice of
@@ -13,6 +14,7 @@
 //! The device is created if it does not exist and goes with the process; one that was made persistent
 //! (`ip tuntap add`) stays.
 
+mod napi;
 mod open;
 mod virtio_net;
 
@@ -20,6 +22,7 @@ use crate::base::buffers::Buffer;
 use crate::physical::frame::{Device, Frame, OutFrame};
 use crate::physical::segmentation::{Segment, Segments, Slices};
 use bytes::Bytes;
+use napi::KernelThread;
 use open::Opened;
 use smallvec::SmallVec;
 use std::fmt;
@@ -133,6 +136,8 @@ pub struct TapOptions {
 /// An open TAP device, or one queue of it.
 #[derive(Debug)]
 pub struct Tap {
+    /// Goes before the descriptor: a device that nobody has open can't be told.
+    _thread: Option<KernelThread>,
     file: File,
     name: String,
     has_header: bool,
@@ -155,7 +160,7 @@ impl Tap {
         let failed =
             |error| TapError { tap: name.to_owned(), what: "the TAP device can't be opened", error, several_queues };
         check_name(name).map_err(|reason| failed(io::Error::new(ErrorKind::InvalidInput, reason)))?;
-        let Opened { file, name, has_header, cuts_udp } = if options.offload {
+        let Opened { file, name, has_header, cuts_udp, thread } = if options.offload {
             match open::offloading(name, options.is_one_of_several) {
                 Ok(opened) => opened,
                 Err(error) => {
@@ -167,7 +172,16 @@ impl Tap {
         } else {
             open::plain(name, options.is_one_of_several).map_err(failed)?
         };
-        Ok(Tap { file, name, has_header, cuts_udp, buffer: Buffer::take(), segments_out: 0, joined: Vec::new() })
+        Ok(Tap {
+            _thread: thread,
+            file,
+            name,
+            has_header,
+            cuts_udp,
+            buffer: Buffer::take(),
+            segments_out: 0,
+            joined: Vec::new(),
+        })
     }
 
     /// The name of the device.

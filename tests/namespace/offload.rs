@@ -2,7 +2,7 @@
 //!
 //! A frame from a raw socket, or one that came over another link, is not vouched for: its checksum is checked.
 
-use crate::lab::{DAEMON, Lab, eventually, noise, offloads, sha256};
+use crate::lab::{DAEMON, Daemon, Lab, Namespace, eventually, noise, offloads, sha256};
 use std::io::{Read, Write};
 
 /// Sends Ethernet frames from a packet socket, as they are: the kernel knows nothing of their checksums. Arguments:
@@ -89,6 +89,20 @@ fn super_segments_pass_whole_both_ways_if_and_only_if_the_device_offloads() {
     } else {
         assert!(from_us >= segments && to_us >= segments, "{from_us} and {to_us} frames for {segments} segments");
     }
+}
+
+#[test]
+fn the_kernel_has_a_thread_for_plain_frames_as_long_as_the_daemon_runs() {
+    let namespace = Namespace::new();
+    namespace.run("ip tuntap add tap0 mode tap");
+    let threaded = || namespace.run("cat /sys/class/net/tap0/threaded").trim() == "1";
+    assert!(!threaded());
+    let config = Lab::config().replace("[[interface]]", "[[interface]]\nqueues = 1");
+    let mut daemon = Daemon::start(&namespace, "daemon", &config, &[]);
+    assert_eq!(threaded(), !offloads());
+    namespace.run(&format!("ping -n -c 1 -W 2 {DAEMON}"));
+    assert!(daemon.stop().success());
+    assert!(!threaded());
 }
 
 /// Sends twenty datagrams with one call, for the kernel to cut (`UDP_SEGMENT`), and waits for their echoes.

@@ -1,11 +1,12 @@
 //! Opening a TAP with what the kernel's driver can do for us (`Documentation/networking/tuntap.rst`,
 //! `linux/if_tun.h`): the virtio-net header, offloads, several queues.
 //!
-//! `tun-tap` knows none of these, so that the device is set up here by `ioctl`; where that can't be had the
+//! `tun-tap` knows none of these, nor NAPI, so that the device is set up here by `ioctl`; where that can't be had the
 //! plain device is opened through `tun-tap`.
 
 #![expect(unsafe_code, reason = "ioctl has no safe wrapper for TAP devices; each block says why it is sound")]
 
+use super::napi::KernelThread;
 use super::virtio_net;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -29,6 +30,8 @@ pub(super) struct Opened {
     pub(super) has_header: bool,
     /// The kernel cuts UDP trains, and gives them to us uncut.
     pub(super) cuts_udp: bool,
+    /// The kernel takes what is written on a thread of its own.
+    pub(super) thread: Option<KernelThread>,
 }
 
 /// Opens `name` with the virtio-net header and every offload that the kernel has.
@@ -47,14 +50,28 @@ pub(super) fn offloading(name: &str, is_one_of_several: bool) -> io::Result<Open
     if !cuts_udp {
         set_offloads(&file, tcp)?;
     }
-    Ok(Opened { file, name, has_header: true, cuts_udp })
+    Ok(Opened { file, name, has_header: true, cuts_udp, thread: None })
 }
 
-/// Opens `name` for whole frames of at most the MTU.
+/// Opens `name` for whole frames of at most the MTU, which the kernel takes on a thread of its own if it can.
 ///
 /// # Errors
 /// The operating system's.
 pub(super) fn plain(name: &str, is_one_of_several: bool) -> io::Result<Opened> {
+    threaded(name, is_one_of_several).or_else(|error| {
+        log::debug!("{name}: no thread of the kernel's: {error}");
+        unthreaded(name, is_one_of_several)
+    })
+}
+
+fn threaded(name: &str, is_one_of_several: bool) -> io::Result<Opened> {
+    let queue = if is_one_of_several { libc::IFF_MULTI_QUEUE } else { 0 };
+    let (file, name) = attach(name, libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_NAPI | queue)?;
+    let thread = KernelThread::start(&file, &name)?;
+    Ok(Opened { file, name, has_header: false, cuts_udp: false, thread })
+}
+
+fn unthreaded(name: &str, is_one_of_several: bool) -> io::Result<Opened> {
     let (file, name) = if is_one_of_several {
         attach(name, libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_MULTI_QUEUE)?
     } else {
@@ -64,7 +81,7 @@ pub(super) fn plain(name: &str, is_one_of_several: bool) -> io::Result<Opened> {
         // SAFETY: `into_raw_fd` gives up the descriptor, so that the file is its only owner.
         (unsafe { File::from_raw_fd(iface.into_raw_fd()) }, name)
     };
-    Ok(Opened { file, name, has_header: false, cuts_udp: false })
+    Ok(Opened { file, name, has_header: false, cuts_udp: false, thread: None })
 }
 
 /// Opens the driver and attaches to the device `name`, making it if there is none.
