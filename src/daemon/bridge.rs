@@ -5,6 +5,7 @@ use crate::daemon::clock::Clock;
 use crate::daemon::failure::Failure;
 use crate::daemon::port::{FileCapture, Port};
 use crate::daemon::signals::Signals;
+use crate::daemon::sleep::{be_punctual, sleep};
 use crate::physical::cable::{Cable, CableCounts, Faults, Line};
 use crate::physical::frame::{Body, OutFrame};
 use crate::physical::host_side::HostSettings;
@@ -44,6 +45,7 @@ pub fn run(
     capture: Option<&FileCapture>,
     on_ready: impl FnOnce(),
 ) -> Result<[CableCounts; 2], Failure> {
+    be_punctual();
     let clock = Clock::start();
     let failed = |error| Failure::running(format!("the event loop can't wait: {error}"));
     let mut poll = Poll::new().map_err(failed)?;
@@ -61,7 +63,7 @@ pub fn run(
     let mut events = Events::with_capacity(16);
     loop {
         let timeout = wait(&line, &ends, stop_at, clock.now());
-        match poll.poll(&mut events, timeout) {
+        match sleep(&mut poll, &mut events, timeout) {
             Err(error) if error.kind() != ErrorKind::Interrupted => return Err(failed(error)),
             _ => {}
         }

@@ -26,6 +26,7 @@ use crate::daemon::failure::Failure;
 use crate::daemon::mail::Mailbox;
 use crate::daemon::port::{FileCapture, Port, Sent, create_capture};
 use crate::daemon::signals::Signals;
+use crate::daemon::sleep::be_punctual;
 use crate::daemon::watch::Watch;
 use crate::physical::frame::{DeviceId, Frame, OutFrame};
 use crate::physical::host_side::HostSettings;
@@ -189,6 +190,7 @@ impl EventLoop {
     /// # Errors
     /// A device is gone, or another thread has failed.
     pub fn run(&mut self, guest: &mut impl Guest, crew: Crew, grace: Duration) -> Result<(), Failure> {
+        be_punctual();
         if let Some(desk) = &mut self.desk {
             desk.crew = crew;
         }
@@ -242,6 +244,7 @@ impl EventLoop {
     /// # Errors
     /// A device is gone.
     pub fn work(&mut self, guest: &mut impl Guest, orders: &Receiver<Order>, reports: &Reports) -> Result<(), Failure> {
+        be_punctual();
         let mut is_draining = false;
         loop {
             self.turn(guest, None)?;

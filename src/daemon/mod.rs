@@ -21,5 +21,6 @@ pub mod port;
 pub mod services;
 pub mod show;
 pub mod signals;
+mod sleep;
 pub mod units;
 mod watch;

@@ -18,6 +18,7 @@
 
 use crate::base::time::{Duration, Instant};
 use crate::daemon::clock::Clock;
+use crate::daemon::sleep::sleep;
 use mio::{Events, Poll};
 use std::io;
 
@@ -55,7 +56,7 @@ impl Watch {
         clock: Clock,
     ) -> io::Result<()> {
         if self.most == Duration::ZERO || timeout == Some(Duration::ZERO) {
-            return poll.poll(events, timeout);
+            return sleep(poll, events, timeout);
         }
         let start = clock.now();
         let until = start + timeout.map_or(self.length, |timeout| timeout.min(self.length));
@@ -69,7 +70,7 @@ impl Watch {
             self.look_around(preemptions());
         }
         let rest = timeout.map(|timeout| timeout.saturating_sub(clock.now().since(start)));
-        let result = poll.poll(events, rest);
+        let result = sleep(poll, events, rest);
         self.learn(start, clock.now());
         result
     }
