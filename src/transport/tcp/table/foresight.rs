@@ -1,4 +1,4 @@
-//! What the segments of a batch will need, read before it is needed.
+//! What the segments of a batch will need, asked for before it is needed.
 //!
 //! Among a million connections nearly everything about the one that a segment is for is in no cache, and finding it is
 //! one wait for memory after the other: the owner, its place, its record. For one segment nothing can be done about
@@ -7,9 +7,9 @@
 
 use super::slot::{Owner, Slot};
 use super::{ConnectionId, Tcp};
+use crate::base::prefetch::prefetch;
 use crate::transport::tcp::ends::Ends;
 use smallvec::SmallVec;
-use std::hint::black_box;
 
 /// So many segments at once: what they read should still be in the cache when they are processed.
 const AT_ONCE: usize = 64;
@@ -25,17 +25,21 @@ impl Tcp {
         self.connections.len() >= WORTHWHILE
     }
 
-    /// Reads what segments between these ends will need, and says which connections those are.
+    /// Which connections segments between these ends will be for, as far as can be told beforehand.
     pub fn foresee(&self, ends: &[Ends]) -> Foreseen {
-        let owners: SmallVec<[Owner; AT_ONCE]> = ends.iter().filter_map(|ends| self.owners.guess(ends)).collect();
+        let hashes: SmallVec<[u32; AT_ONCE]> = ends.iter().map(|ends| self.owners.hash(ends)).collect();
+        let owners: SmallVec<[Owner; AT_ONCE]> = hashes.iter().filter_map(|hash| self.owners.guess(*hash)).collect();
         let is_connection = |owner: &Owner| match owner {
             Owner::Connection(id) => Some(*id),
             _ => None,
         };
-        let ids: Foreseen = owners.iter().filter_map(is_connection).collect();
+        owners.iter().filter_map(is_connection).collect()
+    }
+
+    /// Asks for the records of these connections.
+    pub fn foresee_connections(&self, ids: &[ConnectionId]) {
         let slots: SmallVec<[&Slot; AT_ONCE]> =
             ids.iter().filter_map(|id| self.connections.get(*id)).map(Box::as_ref).collect();
-        black_box(slots.iter().fold(0, |read, slot| read ^ slot.connection.read_all_over()));
-        ids
+        slots.into_iter().for_each(prefetch);
     }
 }
