@@ -54,6 +54,7 @@ pub use interface::{Error, Read, Readiness, TimeWaitFacts};
 
 use crate::base::bucket::Bucket;
 use crate::base::counters::Counter;
+use crate::base::prefetch::prefetch;
 use crate::base::seq::Seq;
 use crate::base::time::Instant;
 use crate::network::packet::PathErrorKind;
@@ -340,6 +341,11 @@ impl Connection {
     /// The state.
     pub fn state(&self) -> State {
         self.state
+    }
+
+    /// Asks for what [`Connection::deadline`] looks at.
+    pub(in crate::transport::tcp) fn foresee_deadline(&self) {
+        prefetch(&self.timers);
     }
 
     /// Both ends.
