@@ -73,7 +73,7 @@ impl Host {
             let foreseen = self.net.with_stack(|stack| stack.foresee(&batch));
             // The wakers first: they are few lines, and would wait behind the many of the connections.
             self.net.wakers(|wakers| wakers.foresee(&foreseen));
-            self.net.with_stack(|stack| stack.foresee_connections(&foreseen));
+            self.net.with_stack(|stack| stack.foresee_connections(&foreseen, now));
             for frame in batch.drain(..) {
                 // The stack counts what becomes of it.
                 let _ = self.net.with_stack(|stack| stack.receive(now, device, frame));

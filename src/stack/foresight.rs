@@ -1,5 +1,6 @@
 //! Looks ahead at a batch of frames: see [`crate::transport::tcp::table`] for why.
 
+use crate::base::time::Instant;
 use crate::network::packet::protocol;
 use crate::physical::frame::Frame;
 use crate::stack::Stack;
@@ -24,9 +25,11 @@ impl Stack {
         self.tcp.foresee(&ends)
     }
 
-    /// Asks for what [`Stack::receive`] will need of these connections.
-    pub fn foresee_connections(&self, foreseen: &Foreseen) {
-        self.tcp.foresee_connections(foreseen);
+    /// Asks for what [`Stack::receive`] will need of these connections, and [`Stack::handle_timeout`] after it.
+    pub fn foresee_connections(&self, foreseen: &Foreseen, now: Instant) {
+        if !foreseen.is_empty() {
+            self.tcp.foresee_connections(foreseen, now);
+        }
     }
 }
 

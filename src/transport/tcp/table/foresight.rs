@@ -8,6 +8,7 @@
 use super::slot::{Owner, Slot, TimerKey};
 use super::{ConnectionId, Tcp};
 use crate::base::prefetch::prefetch;
+use crate::base::time::Instant;
 use crate::transport::tcp::ends::Ends;
 use smallvec::SmallVec;
 
@@ -39,11 +40,12 @@ impl Tcp {
         owners.iter().filter_map(is_connection).collect()
     }
 
-    /// Asks for the records of these connections.
-    pub fn foresee_connections(&self, ids: &[ConnectionId]) {
+    /// Asks for the records of these connections, and for what the timers that are due at `now` will be compared with.
+    pub fn foresee_connections(&self, ids: &[ConnectionId], now: Instant) {
         let slots: SmallVec<[&Slot; AT_ONCE]> =
             ids.iter().filter_map(|id| self.connections.get(*id)).map(Box::as_ref).collect();
         slots.into_iter().for_each(prefetch);
+        self.foresee_due(&self.timers.foresee(now, AT_ONCE));
     }
 
     /// Asks for what these timers will be compared with. Most are found to be set for what is over.
