@@ -11,12 +11,12 @@
 
 use crate::base::time::Duration;
 use crate::session::clock::{Clock, within};
+use crate::session::tasks::Tasks;
 use bytes::Bytes;
 use futures_util::future::{Either, select};
-use futures_util::stream::{FuturesUnordered, StreamExt};
 use slotmap::{DefaultKey, SlotMap};
 use std::cell::RefCell;
-use std::future::{Future, pending};
+use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -79,7 +79,7 @@ pub async fn serve<L, F, C>(
     F: FnMut(L::Stream) -> C,
     C: Future<Output = io::Result<()>>,
 {
-    let mut conversations = FuturesUnordered::new();
+    let mut conversations = Tasks::default();
     let mut stop = pin!(shutdown.requested());
     loop {
         let next = {
@@ -90,13 +90,7 @@ pub async fn serve<L, F, C>(
                 }
                 listener.accept().await
             });
-            // An empty set is "finished" at once, which is not what is waited for.
-            let ended = pin!(async {
-                match conversations.next().await {
-                    Some(result) => result,
-                    None => pending().await,
-                }
-            });
+            let ended = poll_fn(|cx| conversations.poll_ended(cx));
             let event = pin!(select(accept, ended));
             match select(stop.as_mut(), event).await {
                 Either::Left(_) => break,
@@ -108,7 +102,7 @@ pub async fn serve<L, F, C>(
             }
         };
         match next {
-            Some(Ok(stream)) => conversations.push(converse(stream)),
+            Some(Ok(stream)) => conversations.push(Box::pin(converse(stream))),
             Some(Err(error)) => {
                 log::debug!(target: "tapstack::server", "{name}: accept failed: {error}");
                 clock.sleep(PAUSE_AFTER_ERROR).await;
@@ -118,8 +112,8 @@ pub async fn serve<L, F, C>(
     }
     drop(listener);
     let drained = within(clock, bounds.grace, async {
-        while let Some(result) = conversations.next().await {
-            log_end(name, result);
+        while conversations.len() > 0 {
+            log_end(name, poll_fn(|cx| conversations.poll_ended(cx)).await);
         }
     });
     if drained.await.is_err() {

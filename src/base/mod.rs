@@ -12,6 +12,7 @@ pub mod drops;
 pub mod hash;
 pub mod limits;
 pub mod lru;
+pub mod prefetch;
 pub mod random;
 pub mod ranges;
 pub mod seq;

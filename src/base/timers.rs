@@ -172,6 +172,20 @@ impl<K: Copy + Eq> Timers<K> {
         Some(entry.key)
     }
 
+    /// Up to `most` of the keys that [`Timers::poll`] will give at `now`, in no order; those that the wheel has not come
+    /// to are not among them. For looking ahead: nothing changes.
+    pub fn foresee(&self, now: Instant, most: usize) -> SmallVec<[K; 64]> {
+        let (mut due, mut open) = (SmallVec::new(), SmallVec::<[usize; 64]>::from_slice(&[0]));
+        // Below a timer of the heap that is not due there is none that is.
+        while let Some(at) = open.pop().filter(|_| due.len() < most) {
+            if let Some(entry) = self.front.as_slice().get(at).filter(|entry| entry.at <= now) {
+                due.push(entry.key);
+                open.extend([2 * at + 1, 2 * at + 2]);
+            }
+        }
+        due
+    }
+
     /// Forgets the timers whose owners are gone, those for which `is_wanted` is false, and gives up their room.
     /// It looks at every timer: for when many owners have gone.
     pub fn retain(&mut self, is_wanted: impl Fn(K) -> bool) {
@@ -309,6 +323,24 @@ mod tests {
         assert_eq!(timers.next_deadline(), Some(at));
         assert_eq!(timers.poll(at), Some('a'));
         assert_eq!((timers.poll(at), timers.next_deadline(), timers.len()), (None, None, 0));
+    }
+
+    #[test]
+    fn what_is_foreseen_is_what_fires() {
+        let (mut timers, mut random) = (Timers::new(), Random::from_seed(1));
+        for key in 0..300 {
+            timers.set(key, Instant::from_nanos(random.below(1 << TICK_BITS)));
+        }
+        // The wheel stands at their tick from the start.
+        for now in (0..1 << TICK_BITS).step_by(1 << 15).map(Instant::from_nanos) {
+            let mut foreseen = timers.foresee(now, usize::MAX).to_vec();
+            assert_eq!(timers.foresee(now, 3).len(), foreseen.len().min(3));
+            let mut fired: Vec<_> = std::iter::from_fn(|| timers.poll(now)).collect();
+            foreseen.sort_unstable();
+            fired.sort_unstable();
+            assert_eq!(foreseen, fired);
+        }
+        assert!(timers.len() < 20);
     }
 
     #[test]

@@ -12,11 +12,14 @@
 use crate::base::drops::Outcome;
 use crate::base::time::{Duration, Instant};
 use crate::physical::frame::{DeviceId, Frame, OutFrame};
-use crate::session::net::Net;
+use crate::session::net::{Net, Spawned};
+use crate::session::tasks::Tasks;
 use crate::stack::Stack;
 use crate::stack::siblings::Message;
-use futures_executor::LocalPool;
 use smallvec::SmallVec;
+use std::future::Future;
+use std::rc::Rc;
+use std::task::{Context, Waker};
 
 /// How often tasks may answer each other through the stack before the frames get their turn again.
 const ROUNDS: usize = 16;
@@ -27,16 +30,18 @@ const FORESIGHT: usize = 64;
 /// A stack with its tasks.
 pub struct Host {
     net: Net,
-    pool: LocalPool,
+    tasks: Tasks<dyn Future<Output = ()>>,
+    /// Started, and not among the tasks yet.
+    spawned: Rc<Spawned>,
 }
 
 impl Host {
     /// A host without tasks. `unix_origin` is the wall-clock time, since the Unix epoch, of
     /// [`Instant::ZERO`].
     pub fn new(stack: Stack, unix_origin: Duration) -> Self {
-        let pool = LocalPool::new();
-        let net = Net::new(stack, pool.spawner(), unix_origin);
-        Host { net, pool }
+        let spawned = Rc::default();
+        let net = Net::new(stack, Rc::downgrade(&spawned), unix_origin);
+        Host { net, tasks: Tasks::default(), spawned }
     }
 
     /// The handle that tasks use.
@@ -66,7 +71,9 @@ impl Host {
                 return;
             }
             let foreseen = self.net.with_stack(|stack| stack.foresee(&batch));
+            // The wakers first: they are few lines, and would wait behind the many of the connections.
             self.net.wakers(|wakers| wakers.foresee(&foreseen));
+            self.net.with_stack(|stack| stack.foresee_connections(&foreseen, now));
             for frame in batch.drain(..) {
                 // The stack counts what becomes of it.
                 let _ = self.net.with_stack(|stack| stack.receive(now, device, frame));
@@ -81,9 +88,22 @@ impl Host {
         self.net.expire_sleepers();
         for _ in 0..ROUNDS {
             self.net.dispatch_events();
-            self.pool.run_until_stalled();
+            self.run_tasks();
             if !self.net.has_events() {
                 break;
+            }
+        }
+    }
+
+    /// Polls tasks until all of them wait for something. Who wakes one from another thread tells the driver as well, so
+    /// that nobody needs to be told here.
+    fn run_tasks(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        loop {
+            self.spawned.take().into_iter().for_each(|task| self.tasks.push(task));
+            while self.tasks.poll_ended(&mut cx).is_ready() {}
+            if self.spawned.borrow().is_empty() && !self.tasks.has_woken() {
+                return;
             }
         }
     }
@@ -112,5 +132,46 @@ impl Host {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::random::Random;
+    use crate::stack::config::Config;
+    use std::cell::Cell;
+    use std::future::pending;
+
+    fn host() -> Host {
+        Host::new(Stack::new(Config::default(), Random::from_seed(1)), Duration::ZERO)
+    }
+
+    #[test]
+    fn a_task_that_is_started_by_another_runs_in_the_same_turn() {
+        let (mut host, ran) = (host(), Rc::new(Cell::new(false)));
+        let (net, flag) = (host.net().clone(), ran.clone());
+        host.net().spawn(async move { net.spawn(async move { flag.set(true) }) });
+        host.run(Instant::from_secs(1));
+        assert!(ran.get());
+        assert_eq!(host.tasks.len(), 0);
+    }
+
+    #[test]
+    fn tasks_go_with_the_host_also_those_that_never_ran_or_come_too_late() {
+        let (mut host, held) = (host(), Rc::new(()));
+        let net = host.net().clone();
+        let task = |held: Rc<()>, net: Net| async move {
+            pending::<()>().await;
+            drop((held, net));
+        };
+        net.spawn(task(held.clone(), net.clone()));
+        host.run(Instant::from_secs(1));
+        net.spawn(task(held.clone(), net.clone()));
+        assert_eq!(Rc::strong_count(&held), 3);
+        drop(host);
+        assert_eq!(Rc::strong_count(&held), 1);
+        net.spawn(task(held.clone(), net.clone()));
+        assert_eq!(Rc::strong_count(&held), 1);
     }
 }

@@ -13,6 +13,7 @@ pub mod clock;
 pub mod host;
 pub mod net;
 mod sleepers;
+pub(crate) mod tasks;
 pub mod tcp;
 pub mod throttle;
 pub mod time;

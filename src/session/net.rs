@@ -6,17 +6,21 @@ use crate::session::sleepers::Sleepers;
 use crate::session::time::Sleep;
 use crate::session::wakers::Wakers;
 use crate::stack::Stack;
-use futures_executor::LocalSpawner;
-use futures_util::task::LocalSpawn;
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
 use std::task::Waker;
+
+/// Tasks that wait for the executor.
+pub(crate) type Spawned = RefCell<Vec<Pin<Box<dyn Future<Output = ()>>>>>;
 
 struct Inner {
     stack: RefCell<Stack>,
     wakers: RefCell<Wakers>,
     sleepers: RefCell<Sleepers>,
-    spawner: LocalSpawner,
+    /// The host's: with it go the tasks, which hold this handle.
+    spawned: Weak<Spawned>,
     now: Cell<Instant>,
     unix_origin: Duration,
 }
@@ -32,12 +36,12 @@ impl std::fmt::Debug for Net {
 }
 
 impl Net {
-    pub(crate) fn new(stack: Stack, spawner: LocalSpawner, unix_origin: Duration) -> Self {
+    pub(crate) fn new(stack: Stack, spawned: Weak<Spawned>, unix_origin: Duration) -> Self {
         Net(Rc::new(Inner {
             stack: RefCell::new(stack),
             wakers: RefCell::default(),
             sleepers: RefCell::default(),
-            spawner,
+            spawned,
             now: Cell::new(Instant::ZERO),
             unix_origin,
         }))
@@ -65,8 +69,10 @@ impl Net {
 
     /// Starts a task. It runs until it ends or the host is dropped.
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
-        // The only error is that the executor is gone, and then no task runs any more.
-        let _ = self.0.spawner.spawn_local_obj(Box::new(task).into());
+        // Without a host no task runs any more.
+        if let Some(spawned) = self.0.spawned.upgrade() {
+            spawned.borrow_mut().push(Box::pin(task));
+        }
     }
 
     /// Calls the stack. Not to be nested: `f` must not use this handle.

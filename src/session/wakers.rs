@@ -1,5 +1,6 @@
 //! Who waits for which socket.
 
+use crate::base::prefetch::prefetch_line;
 use crate::stack::Event;
 use crate::transport::tcp::connection::Readiness;
 use crate::transport::tcp::table::{ConnectionId, ListenerId};
@@ -7,7 +8,6 @@ use crate::transport::udp::UdpId;
 use slotmap::{SecondaryMap, SparseSecondaryMap};
 use smallvec::SmallVec;
 use std::hash::{BuildHasherDefault, DefaultHasher};
-use std::hint::black_box;
 use std::task::Waker;
 
 /// The direction a task waits for.
@@ -87,10 +87,9 @@ impl Wakers {
         }
     }
 
-    /// Reads the wakers of these connections, before they are needed one after the other.
+    /// Asks for what the wakers of these connections will touch, before they are called one after the other.
     pub(crate) fn foresee(&self, ids: &[ConnectionId]) {
-        let waker = |id: &ConnectionId| self.readers.get(*id).map(|waker| waker.data() as usize);
-        black_box(ids.iter().filter_map(waker).fold(0, |read, waker| read ^ waker));
+        ids.iter().filter_map(|id| self.readers.get(*id)).for_each(|waker| prefetch_line(waker.data()));
     }
 
     /// Takes the wakers that `event` is for.

@@ -1,5 +1,6 @@
 //! Looks ahead at a batch of frames: see [`crate::transport::tcp::table`] for why.
 
+use crate::base::time::Instant;
 use crate::network::packet::protocol;
 use crate::physical::frame::Frame;
 use crate::stack::Stack;
@@ -14,14 +15,21 @@ const ETHERNET: usize = 14;
 const ETHER_TYPE: (usize, [u8; 2]) = (12, [0x08, 0x00]);
 
 impl Stack {
-    /// Reads what these frames will need when they are received, if there are so many connections that it is not at
-    /// hand; gives the connections that they seem to be for. Nothing changes, and nothing need come of it.
+    /// Looks up the connections that these frames seem to be for, if there are so many that they are not at hand.
+    /// Nothing changes, and nothing need come of it.
     pub fn foresee(&self, frames: &[Frame]) -> Foreseen {
         if frames.len() < 2 || !self.tcp.is_foresight_worthwhile() {
             return Foreseen::new();
         }
         let ends: SmallVec<[Ends; 64]> = frames.iter().filter_map(|frame| ends_of(&frame.bytes)).collect();
         self.tcp.foresee(&ends)
+    }
+
+    /// Asks for what [`Stack::receive`] will need of these connections, and [`Stack::handle_timeout`] after it.
+    pub fn foresee_connections(&self, foreseen: &Foreseen, now: Instant) {
+        if !foreseen.is_empty() {
+            self.tcp.foresee_connections(foreseen, now);
+        }
     }
 }
 

@@ -29,6 +29,7 @@ mod slot;
 mod tests;
 
 pub use calls::{ConnectError, ListenError};
+use foresight::Due;
 pub use foresight::Foreseen;
 pub use rows::Row;
 
@@ -252,11 +253,17 @@ impl Tcp {
 
     /// Handles everything that is due.
     pub fn handle_timeout(&mut self, cx: &mut Context<'_>) {
-        while let Some(key) = self.timers.poll(cx.now) {
-            match key {
-                TimerKey::Connection(id) => self.on_connection_timer(id, cx),
-                TimerKey::Embryo(id) => self.on_embryo_timer(id, cx),
-                TimerKey::TimeWait(id) => self.on_time_wait_timer(id, cx),
+        while let Some(first) = self.timers.poll(cx.now) {
+            // What is set on the way is not due, so nothing comes between these.
+            let others = std::iter::from_fn(|| self.timers.poll(cx.now)).take(foresight::AT_ONCE - 1);
+            let due: Due = std::iter::once(first).chain(others).collect();
+            self.foresee_due(&due);
+            for key in due {
+                match key {
+                    TimerKey::Connection(id) => self.on_connection_timer(id, cx),
+                    TimerKey::Embryo(id) => self.on_embryo_timer(id, cx),
+                    TimerKey::TimeWait(id) => self.on_time_wait_timer(id, cx),
+                }
             }
         }
     }

@@ -54,6 +54,7 @@ pub use interface::{Error, Read, Readiness, TimeWaitFacts};
 
 use crate::base::bucket::Bucket;
 use crate::base::counters::Counter;
+use crate::base::prefetch::prefetch;
 use crate::base::seq::Seq;
 use crate::base::time::Instant;
 use crate::network::packet::PathErrorKind;
@@ -342,19 +343,9 @@ impl Connection {
         self.state
     }
 
-    /// Reads something in every part, so that all of it comes into the cache; what comes out means nothing.
-    pub(in crate::transport::tcp) fn read_all_over(&self) -> u32 {
-        let times = self.timers.due(Timer::Close).is_some() as u32 ^ self.liveness.progress_at.as_millis() as u32;
-        let numbers = self.snd.una.0 ^ self.snd.max_wnd ^ self.rcv.nxt.0 ^ self.rcv.full_segment;
-        let buffers = (self.input.ready_len() ^ self.output.len()) as u32 ^ self.flight.lost() ^ self.usage.peak;
-        let rest = self.rtt.backoff ^ self.totals.retransmissions ^ self.congestion.window().cwnd;
-        times
-            ^ numbers
-            ^ buffers
-            ^ rest
-            ^ self.agreed.sack as u32
-            ^ self.pending.syn as u32
-            ^ self.ends.local().port() as u32
+    /// Asks for what [`Connection::deadline`] looks at.
+    pub(in crate::transport::tcp) fn foresee_deadline(&self) {
+        prefetch(&self.timers);
     }
 
     /// Both ends.

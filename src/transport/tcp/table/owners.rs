@@ -39,7 +39,7 @@ impl Owners {
         Owners { key, table: HashTable::new() }
     }
 
-    fn hash(&self, ends: &Ends) -> u32 {
+    pub(super) fn hash(&self, ends: &Ends) -> u32 {
         self.key.hash_one(ends) as u32
     }
 
@@ -50,9 +50,8 @@ impl Owners {
         found.map(|entry| entry.owner)
     }
 
-    /// The owner of `ends` as far as the hash tells.
-    pub(super) fn guess(&self, ends: &Ends) -> Option<Owner> {
-        let hash = self.hash(ends);
+    /// The owner of ends with this hash, as far as it tells.
+    pub(super) fn guess(&self, hash: u32) -> Option<Owner> {
         self.table.find(Entry::spread(hash), |entry| entry.hash == hash).map(|entry| entry.owner)
     }
 
