@@ -4,6 +4,7 @@ use crate::base::limits;
 use crate::base::time::Duration;
 use crate::network::packet::DEFAULT_HOP_LIMIT;
 use crate::transport::tcp::options::MAX_WINDOW_SCALE;
+use serde::{Deserialize, Serialize};
 
 /// The most payload of a super-segment that any device takes: what a 16-bit IP length holds besides the longest headers.
 pub const SUPER_SEGMENT: u32 = 65_535 - 120;
@@ -27,10 +28,13 @@ impl Default for Keepalive {
 }
 
 /// The congestion control of a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Algorithm {
-    /// RFC 5681 with the recovery of RFC 6582.
+    /// RFC 9438.
     #[default]
+    Cubic,
+    /// RFC 5681 with the recovery of RFC 6582.
     NewReno,
 }
 
@@ -68,6 +72,8 @@ pub struct Config {
     pub window_scale: bool,
     /// The congestion control.
     pub congestion: Algorithm,
+    /// A rise of the round-trip time ends the first slow start (RFC 9406), where the congestion control has one.
+    pub hystart: bool,
     /// The initial window in segments (RFC 6928).
     pub initial_window: u32,
     /// The time in TIME-WAIT, twice the MSL (RFC 9293 MUST-13).
@@ -108,7 +114,8 @@ impl Default for Config {
             timestamps: true,
             sack: true,
             window_scale: true,
-            congestion: Algorithm::NewReno,
+            congestion: Algorithm::default(),
+            hystart: true,
             initial_window: 10,
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),

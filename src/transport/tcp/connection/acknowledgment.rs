@@ -119,7 +119,8 @@ impl Connection {
         let in_flight = self.recovery.pipe(&self.flight);
         if verdict.entered {
             cx.counters.count(Counter::TcpFastRetrans);
-            self.congestion.on_loss(now, self.snd.outstanding());
+            let cwnd = self.congestion.window().cwnd;
+            self.congestion.on_loss(now, self.usage.flight_at_loss(self.snd.outstanding(), cwnd));
         }
         if verdict.recovered {
             self.congestion.on_recovered(now, in_flight);
@@ -127,16 +128,28 @@ impl Connection {
         let app_limited = self.usage.is_app_limited(self.congestion.window(), mss);
         self.congestion.on_ack(&AckSample {
             now,
+            una: self.snd.una,
+            nxt: self.snd.nxt,
             acked_bytes,
             delivered_bytes: acked.delivered + sacked.delivered,
             lost_bytes: verdict.lost,
             in_flight_before_bytes: in_flight_before,
             in_flight_bytes: in_flight,
             rtt,
+            srtt: self.rtt.srtt(),
             app_limited,
             phase: self.recovery.phase(),
         });
-        self.usage.on_ack(self.snd.una, self.snd.nxt, in_flight);
+        self.validate_window(acked_bytes, in_flight, now);
+    }
+
+    /// Notes how much of the window was used, and gives it up by half for each period in which it was not
+    /// (RFC 7661 §4.4.3).
+    fn validate_window(&mut self, acked: u32, in_flight: u32, now: Instant) {
+        let cwnd = self.congestion.window().cwnd;
+        let srtt = self.rtt.srtt().unwrap_or_default();
+        let periods = self.usage.on_ack((self.snd.una, self.snd.nxt), (acked, in_flight), cwnd, srtt, now);
+        (0..periods).for_each(|_| self.congestion.on_unused());
     }
 
     /// Moves SND.UNA to the acknowledgment and lets go of what it covers.

@@ -65,7 +65,7 @@ use crate::transport::tcp::mss::{default_mss, mss_for};
 use crate::transport::tcp::options::TIMESTAMPS_LEN;
 use crate::transport::tcp::state::State;
 use autotuning::ReceiveSize;
-use congestion::Controller;
+use congestion::{Controller, Validation};
 use flight::Flight;
 use handshake::Agreed;
 use output::Pending;
@@ -104,7 +104,7 @@ pub struct Connection {
     rtt: Rtt,
     recovery: Recovery,
     congestion: Controller,
-    usage: WindowUse,
+    usage: Validation,
     timers: Timers,
     pending: Pending,
     liveness: Liveness,
@@ -145,38 +145,6 @@ struct Liveness {
     soft_error: Option<PathErrorKind>,
     /// Limits challenge ACKs (RFC 5961 §7), once there was one.
     challenges: Option<Box<Bucket>>,
-}
-
-/// How much of the congestion window is used: it must not grow while it is not (RFC 9293 §3.8.2, RFC 7661 in
-/// spirit).
-#[derive(Clone, Debug, Default)]
-struct WindowUse {
-    /// The most octets in the network since `round_end` was set.
-    peak: u32,
-    /// When SND.UNA passes this, a round trip is over.
-    round_end: Option<Seq>,
-}
-
-impl WindowUse {
-    fn on_sent(&mut self, pipe: u32) {
-        self.peak = self.peak.max(pipe);
-    }
-
-    fn on_ack(&mut self, una: Seq, nxt: Seq, pipe: u32) {
-        if self.round_end.is_none_or(|end| una.at_or_after(end)) {
-            self.round_end = Some(nxt);
-            self.peak = pipe;
-        }
-    }
-
-    fn is_app_limited(&self, window: congestion::Window, mss: u32) -> bool {
-        if window.cwnd < window.ssthresh {
-            // In slow start the window may be twice what was used, since it doubles in a round trip.
-            window.cwnd / 2 > self.peak
-        } else {
-            self.peak + mss <= window.cwnd
-        }
-    }
 }
 
 /// Sums since the connection began.
@@ -253,7 +221,7 @@ impl Connection {
             rtt: Rtt::new(),
             recovery: Recovery::default(),
             congestion: congestion::start(&config, u32::from(peer_mss), false),
-            usage: WindowUse::default(),
+            usage: Validation::default(),
             timers: Timers::new(),
             pending: Pending::default(),
             liveness: Liveness {

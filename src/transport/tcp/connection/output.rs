@@ -307,6 +307,7 @@ impl Connection {
     fn send_new(&mut self, range: Range, cx: &mut Context) -> Datagram {
         self.pending.override_sws = false;
         self.snd.nxt = range.end;
+        self.congestion.on_sent(cx.now, self.recovery.pipe(&self.flight));
         self.flight.on_sent(range, cx.now);
         self.usage.on_sent(self.recovery.pipe(&self.flight));
         let octets = range.intersection(Range::new(range.start, self.output.end())).len();

@@ -114,7 +114,8 @@ impl Connection {
             // RFC 9293 MUST-20: suspect the path; a smaller one is the reason we can do something about.
             self.refresh_path_mss(cx);
         }
-        self.congestion.on_timeout(cx.now, self.snd.outstanding(), again);
+        let cwnd = self.congestion.window().cwnd;
+        self.congestion.on_timeout(cx.now, self.usage.flight_at_loss(self.snd.outstanding(), cwnd), again);
         self.recovery.on_timeout(self.snd.nxt, &mut self.flight);
     }
 

@@ -10,7 +10,7 @@ use crate::base::ranges::Range;
 use crate::base::seq::Seq;
 use crate::base::time::Duration;
 use crate::network::packet::{PathError, PathErrorKind};
-use crate::transport::tcp::config::Config;
+use crate::transport::tcp::config::{Algorithm, Config};
 use crate::transport::tcp::connection::{Connection, Handshake, Read};
 use crate::transport::tcp::options::{Options, Timestamps};
 use crate::transport::tcp::segment::{Flags, Segment};
@@ -104,6 +104,8 @@ impl Scene {
             timestamps: false,
             sack: false,
             window_scale: false,
+            // What is sent when is then a matter of halves and whole segments.
+            congestion: Algorithm::NewReno,
             ..Config::default()
         }
     }
