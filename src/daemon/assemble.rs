@@ -90,6 +90,7 @@ fn tcp_config(knobs: &config::Tcp) -> tcp::config::Config {
         time_wait: knobs.time_wait.0,
         congestion: knobs.congestion,
         hystart: knobs.hystart,
+        pacing: knobs.pacing,
         ..tcp::config::Config::default()
     }
 }

@@ -253,6 +253,8 @@ pub struct Tcp {
     pub congestion: Algorithm,
     /// A rise of the round-trip time ends the first slow start.
     pub hystart: bool,
+    /// Spread what is sent over the round trip.
+    pub pacing: bool,
 }
 
 impl Default for Tcp {
@@ -268,6 +270,7 @@ impl Default for Tcp {
             backlog: limits::TCP_BACKLOG as u32,
             congestion: Algorithm::default(),
             hystart: true,
+            pacing: true,
         }
     }
 }

@@ -36,6 +36,8 @@ pub enum Algorithm {
     Cubic,
     /// RFC 5681 with the recovery of RFC 6582.
     NewReno,
+    /// BBR, version 3: draft-ietf-ccwg-bbr.
+    Bbr,
 }
 
 /// What may be chosen for a connection. It does not change once the connection is open, but for what
@@ -74,6 +76,8 @@ pub struct Config {
     pub congestion: Algorithm,
     /// A rise of the round-trip time ends the first slow start (RFC 9406), where the congestion control has one.
     pub hystart: bool,
+    /// Spread what is sent over the round trip. BBR does so in any case.
+    pub pacing: bool,
     /// The initial window in segments (RFC 6928).
     pub initial_window: u32,
     /// The time in TIME-WAIT, twice the MSL (RFC 9293 MUST-13).
@@ -116,6 +120,7 @@ impl Default for Config {
             window_scale: true,
             congestion: Algorithm::default(),
             hystart: true,
+            pacing: true,
             initial_window: 10,
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),

@@ -3,7 +3,7 @@
 //! (`congestion`).
 
 use super::arrives::{Step, dropped};
-use super::congestion::{self, AckSample};
+use super::congestion::{self, AckSample, Start};
 use super::flight::Acked;
 use super::recovery::AckFacts;
 use super::{Connection, Timer};
@@ -11,6 +11,7 @@ use crate::base::counters::Counter;
 use crate::base::drops::{DropReason, Outcome};
 use crate::base::time::{Duration, Instant};
 use crate::transport::Context;
+use crate::transport::tcp::config::Algorithm;
 use crate::transport::tcp::segment::Segment;
 use crate::transport::tcp::state::State;
 use std::ops::ControlFlow::{Break, Continue};
@@ -69,12 +70,43 @@ impl Connection {
         if self.snd.syn_was_lost {
             self.rtt.on_handshake_after_lost_syn();
         }
-        self.congestion = congestion::start(&self.config, self.mss(), self.snd.syn_was_lost);
+        self.start_congestion_control(cx);
         self.timers.stop(Timer::Retransmit);
         self.liveness.progress_at = cx.now;
         self.enter(State::Established);
         if self.snd.closing {
             self.enter(State::FinWait1);
+        }
+    }
+
+    /// The round trip and the MSS are known: the window is that of RFC 6928.
+    fn start_congestion_control(&mut self, cx: &mut Context) {
+        let mut start =
+            Start { now: cx.now, mss: self.mss(), syn_was_lost: self.snd.syn_was_lost, srtt: self.rtt.srtt(), seed: 0 };
+        if self.config.congestion == Algorithm::Bbr {
+            start.seed = cx.random.next_u64();
+        }
+        self.congestion = congestion::start(&self.config, start);
+        if self.congestion.is_rate_based() {
+            self.flight.measure();
+        }
+    }
+
+    /// Tells congestion control of each record found lost.
+    pub(super) fn tell_of_losses(&mut self, now: Instant) {
+        for packet in self.flight.take_losses() {
+            self.congestion.on_packet_lost(&packet, now);
+        }
+    }
+
+    /// The rate of delivery is the application's while that is the limit, and congestion control's own while it holds
+    /// back on purpose.
+    pub(super) fn note_app_limited(&mut self) {
+        let pipe = self.recovery.pipe(&self.flight);
+        let has_more = self.output.end().past(self.snd.nxt) >= self.mss() || self.flight.lost() > 0;
+        let is_limited = !has_more && pipe < self.congestion.window().cwnd || self.congestion.is_holding_back();
+        if let Some(delivery) = self.flight.delivery().filter(|_| is_limited) {
+            delivery.on_app_limited(pipe);
         }
     }
 
@@ -117,6 +149,7 @@ impl Connection {
             self.restart_retransmit_timer(now);
         }
         let in_flight = self.recovery.pipe(&self.flight);
+        self.tell_of_losses(now);
         if verdict.entered {
             cx.counters.count(Counter::TcpFastRetrans);
             let cwnd = self.congestion.window().cwnd;
@@ -139,7 +172,9 @@ impl Connection {
             srtt: self.rtt.srtt(),
             app_limited,
             phase: self.recovery.phase(),
+            rate: self.flight.take_rate_sample(self.rtt.min()),
         });
+        self.note_app_limited();
         self.validate_window(acked_bytes, in_flight, now);
     }
 

@@ -13,6 +13,8 @@
 //! | `output` | is there anything to say, and what? |
 //! | `recovery` | which octets are lost? |
 //! | `congestion` | how many may be out? |
+//! | `pacing` | when? |
+//! | `delivery` | how fast do they arrive? |
 //! | `flight` | what is out? |
 //! | `rtt` | how long does it take? |
 //! | `snd`, `rcv` | the sequence variables |
@@ -30,11 +32,13 @@ mod arrives;
 mod autotuning;
 mod calls;
 pub mod congestion;
+mod delivery;
 mod flight;
 pub mod handshake;
 pub mod interface;
 mod invariants;
 mod output;
+mod pacing;
 mod path_error;
 mod rcv;
 mod receive_buffer;
@@ -65,10 +69,11 @@ use crate::transport::tcp::mss::{default_mss, mss_for};
 use crate::transport::tcp::options::TIMESTAMPS_LEN;
 use crate::transport::tcp::state::State;
 use autotuning::ReceiveSize;
-use congestion::{Controller, Validation};
+use congestion::{Controller, Start, Validation};
 use flight::Flight;
 use handshake::Agreed;
 use output::Pending;
+use pacing::Pacing;
 use rcv::Rcv;
 use receive_buffer::ReceiveBuffer;
 use recovery::Recovery;
@@ -105,6 +110,7 @@ pub struct Connection {
     recovery: Recovery,
     congestion: Controller,
     usage: Validation,
+    pacing: Pacing,
     timers: Timers,
     pending: Pending,
     liveness: Liveness,
@@ -220,8 +226,12 @@ impl Connection {
             flight: Flight::default(),
             rtt: Rtt::new(),
             recovery: Recovery::default(),
-            congestion: congestion::start(&config, u32::from(peer_mss), false),
+            congestion: congestion::start(
+                &config,
+                Start { now: cx.now, mss: u32::from(peer_mss), syn_was_lost: false, srtt: None, seed: 0 },
+            ),
             usage: Validation::default(),
+            pacing: Pacing::default(),
             timers: Timers::new(),
             pending: Pending::default(),
             liveness: Liveness {

@@ -81,13 +81,13 @@ enum Plan {
 
 impl Connection {
     /// True if [`poll_transmit`](Self::poll_transmit) would give something.
-    pub fn has_output(&self, _now: Instant) -> bool {
-        self.plan().is_some()
+    pub fn has_output(&self, now: Instant) -> bool {
+        self.plan(now).is_some()
     }
 
     /// The next segment, or super-segment, to send; `None` if there is nothing to say.
     pub fn poll_transmit(&mut self, cx: &mut Context) -> Option<Datagram> {
-        let datagram = match self.plan()? {
+        let datagram = match self.plan(cx.now)? {
             Plan::Reset(reset) => self.send_reset(reset, cx),
             Plan::Syn => self.send_syn(cx),
             Plan::Resend { range, reason } => self.send_again(range, reason, cx),
@@ -105,7 +105,7 @@ impl Connection {
         Some(datagram)
     }
 
-    fn plan(&self) -> Option<Plan> {
+    fn plan(&self, now: Instant) -> Option<Plan> {
         if let Some(reset) = self.pending.reset {
             return Some(Plan::Reset(reset));
         }
@@ -119,7 +119,7 @@ impl Connection {
             return Some(Plan::Ack);
         }
         if self.may_transmit_data()
-            && let Some(plan) = self.plan_data()
+            && let Some(plan) = self.plan_data(now)
         {
             return Some(plan);
         }
@@ -136,10 +136,22 @@ impl Connection {
     }
 
     /// First what recovery says is lost, then what is new, then what recovery says might help (RFC 6675 §4).
-    fn plan_data(&self) -> Option<Plan> {
+    fn plan_data(&self, now: Instant) -> Option<Plan> {
         if self.is_window_closed() {
             return self.pending.probe.then_some(Plan::Probe);
         }
+        if self.pacing.holds_back(now) && !self.recovery.is_urgent() {
+            return None;
+        }
+        self.plan_released_data()
+    }
+
+    /// True if data would go but for pacing.
+    pub(super) fn is_waiting_for_release(&self) -> bool {
+        self.may_transmit_data() && !self.is_window_closed() && self.plan_released_data().is_some()
+    }
+
+    fn plan_released_data(&self) -> Option<Plan> {
         let room = self.congestion.window().cwnd.saturating_sub(self.recovery.pipe(&self.flight));
         if let Some(lost) = self.recovery.next(&self.flight) {
             return self.plan_resend(lost, room).map(|range| Plan::Resend { range, reason: Reason::Lost });
@@ -163,7 +175,7 @@ impl Connection {
         if len == 0 || allowed < len.min(mss) {
             return None;
         }
-        let whole = (allowed.min(self.super_segment()) / mss).max(1) * mss;
+        let whole = (allowed.min(self.super_segment()).min(self.pacing_quantum()) / mss).max(1) * mss;
         Some(Range::starting(lost.start, len.min(whole).min(self.urgent_limit())))
     }
 
@@ -175,7 +187,8 @@ impl Connection {
         let (from, mss) = (self.snd.nxt, self.mss());
         let unsent = self.output.end().past(from);
         let usable = self.snd.usable();
-        let limit = usable.min(room).min(self.super_segment() / mss * mss).min(self.urgent_limit());
+        let most = (self.super_segment() / mss * mss).min(self.pacing_quantum());
+        let limit = usable.min(room).min(most).min(self.urgent_limit());
         if unsent <= limit {
             let is_last = self.snd.closing && usable > unsent;
             let tail = unsent % mss;
@@ -315,6 +328,7 @@ impl Connection {
             self.snd.small_end = Some(range.end);
         }
         self.totals.bytes_sent += u64::from(octets);
+        self.note_app_limited();
         self.tell_of_room();
         cx.counters.add(Counter::TcpOutSegs, u64::from(octets.div_ceil(self.mss()).max(1)));
         self.send_range(range, cx)
@@ -359,6 +373,7 @@ impl Connection {
             flags = flags | Flags::FIN;
         }
         let body = self.output.slice(range);
+        self.note_paced(range.len(), cx.now);
         // RFC 9293 MUST-61: the last octet that is queued is pushed.
         if !body.is_empty() && range.end.at_or_after(end) {
             flags = flags | Flags::PSH;

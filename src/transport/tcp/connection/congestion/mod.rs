@@ -10,8 +10,10 @@
 //! | `new_reno` | RFC 5681 with RFC 6582 |
 //! | `loss_based` | what those two share: slow start, the window after a loss |
 //! | `hystart` | when slow start ends before a loss: RFC 9406 |
+//! | `bbr` | draft-ietf-ccwg-bbr, version 3 |
 //! | `validation` | whether the window is used, and what it is worth when it is not: RFC 7661 |
 
+mod bbr;
 mod cubic;
 mod hystart;
 mod loss_based;
@@ -21,6 +23,7 @@ mod validation;
 use crate::base::seq::Seq;
 use crate::base::time::{Duration, Instant};
 use crate::transport::tcp::config::{Algorithm, Config};
+use bbr::Bbr;
 use cubic::Cubic;
 use loss_based::LossBased;
 use new_reno::NewReno;
@@ -77,6 +80,45 @@ pub struct AckSample {
     pub app_limited: bool,
     /// What recovery is doing, this acknowledgment considered.
     pub phase: Phase,
+    /// What it says of the rate of delivery, for an algorithm that is based on that.
+    pub rate: Option<RateSample>,
+}
+
+/// How fast the network delivered what one acknowledgment told of (draft-ietf-ccwg-bbr, "Delivery Rate Samples").
+/// Octets delivered are counted as sequence numbers are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RateSample {
+    /// Octets a second; 0 if that can't be said.
+    pub delivery_rate: u64,
+    /// Octets delivered from the time when the newest record that arrived was sent until now.
+    pub delivered: u32,
+    /// Octets delivered by this acknowledgment.
+    pub newly_acked: u32,
+    /// Octets that had been delivered when the record was sent.
+    pub prior_delivered: Seq,
+    /// Octets delivered by now.
+    pub total_delivered: Seq,
+    /// Octets in the network when the record was sent, itself included.
+    pub tx_in_flight: u32,
+    /// Octets lost since it was sent.
+    pub lost: u32,
+    /// The application was the limit then.
+    pub is_app_limited: bool,
+}
+
+/// Something that was found lost.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LostPacket {
+    /// Octets.
+    pub size: u32,
+    /// Octets in the network when it was sent, itself included.
+    pub tx_in_flight: u32,
+    /// Octets lost since it was sent, itself included.
+    pub lost: u32,
+    /// Octets delivered by now, counted as sequence numbers are.
+    pub delivered: Seq,
+    /// The application was the limit when it was sent.
+    pub is_app_limited: bool,
 }
 
 /// A congestion controller.
@@ -85,10 +127,20 @@ pub trait CongestionControl: fmt::Debug {
     fn name(&self) -> &'static str;
     /// The three numbers.
     fn window(&self) -> Window;
+    /// It follows a model of the path in recovery as at any time, without a threshold, and needs rate samples.
+    fn is_rate_based(&self) -> bool {
+        false
+    }
+    /// It lets less out than it could on purpose: the rate of delivery says nothing of the path.
+    fn is_holding_back(&self) -> bool {
+        false
+    }
     /// Something is about to be sent while `in_flight_bytes` are in the network.
     fn on_sent(&mut self, now: Instant, in_flight_bytes: u32);
     /// Something was acknowledged.
     fn on_ack(&mut self, sample: &AckSample);
+    /// One record was found lost, for an algorithm that is based on rates.
+    fn on_packet_lost(&mut self, _packet: &LostPacket, _now: Instant) {}
     /// Fast recovery begins with `outstanding_bytes` sent and not acknowledged.
     fn on_loss(&mut self, now: Instant, outstanding_bytes: u32);
     /// Fast recovery is over with `in_flight_bytes` in the network.
@@ -110,6 +162,8 @@ pub trait CongestionControl: fmt::Debug {
 pub(super) enum Controller {
     Cubic(Cubic),
     NewReno(NewReno),
+    /// So large that the others are not to pay for it.
+    Bbr(Box<Bbr>),
 }
 
 impl std::ops::Deref for Controller {
@@ -118,6 +172,7 @@ impl std::ops::Deref for Controller {
         match self {
             Controller::Cubic(cubic) => cubic,
             Controller::NewReno(reno) => reno,
+            Controller::Bbr(bbr) => &**bbr,
         }
     }
 }
@@ -127,12 +182,27 @@ impl std::ops::DerefMut for Controller {
         match self {
             Controller::Cubic(cubic) => cubic,
             Controller::NewReno(reno) => reno,
+            Controller::Bbr(bbr) => &mut **bbr,
         }
     }
 }
 
-/// The controller of `config` for segments of `mss` octets; `syn_was_lost` shrinks the initial window.
-pub(super) fn start(config: &Config, mss: u32, syn_was_lost: bool) -> Controller {
+/// What a controller starts from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Start {
+    pub(super) now: Instant,
+    pub(super) mss: u32,
+    /// Our SYN had to be sent again, which shrinks the initial window.
+    pub(super) syn_was_lost: bool,
+    /// What the handshake took.
+    pub(super) srtt: Option<Duration>,
+    /// Decides when BBR probes.
+    pub(super) seed: u64,
+}
+
+/// The controller of `config`.
+pub(super) fn start(config: &Config, start: Start) -> Controller {
+    let Start { now, mss, syn_was_lost, srtt, seed } = start;
     // RFC 5681 §3.1: a lost SYN makes the initial window one segment. Otherwise RFC 6928 (2):
     // min(10 * MSS, max(2 * MSS, 14600)).
     let initial = if syn_was_lost { mss } else { (config.initial_window * mss).min((2 * mss).max(14_600)) };
@@ -140,5 +210,6 @@ pub(super) fn start(config: &Config, mss: u32, syn_was_lost: bool) -> Controller
     match config.congestion {
         Algorithm::Cubic => Controller::Cubic(Cubic::new(base)),
         Algorithm::NewReno => Controller::NewReno(NewReno::new(base)),
+        Algorithm::Bbr => Controller::Bbr(Box::new(Bbr::new(mss, initial, srtt, seed, now))),
     }
 }

@@ -106,6 +106,7 @@ impl Scene {
             window_scale: false,
             // What is sent when is then a matter of halves and whole segments.
             congestion: Algorithm::NewReno,
+            pacing: false,
             ..Config::default()
         }
     }
