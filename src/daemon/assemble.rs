@@ -91,6 +91,7 @@ fn tcp_config(knobs: &config::Tcp) -> tcp::config::Config {
         congestion: knobs.congestion,
         hystart: knobs.hystart,
         pacing: knobs.pacing,
+        ecn: knobs.ecn,
         ..tcp::config::Config::default()
     }
 }

@@ -15,7 +15,7 @@ use crate::base::limits;
 use crate::base::time::Duration;
 use crate::daemon::units::{ByteCount, Period};
 use crate::datalink::Mac;
-use crate::transport::tcp::config::Algorithm;
+use crate::transport::tcp::config::{Algorithm, Ecn};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
@@ -255,6 +255,8 @@ pub struct Tcp {
     pub hystart: bool,
     /// Spread what is sent over the round trip.
     pub pacing: bool,
+    /// Explicit congestion notification.
+    pub ecn: Ecn,
 }
 
 impl Default for Tcp {
@@ -271,6 +273,7 @@ impl Default for Tcp {
             congestion: Algorithm::default(),
             hystart: true,
             pacing: true,
+            ecn: Ecn::default(),
         }
     }
 }

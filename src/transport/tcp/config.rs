@@ -40,6 +40,19 @@ pub enum Algorithm {
     Bbr,
 }
 
+/// Explicit congestion notification (RFC 3168).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ecn {
+    /// Never.
+    Off,
+    /// Where the peer asks for it, as Linux does.
+    #[default]
+    Passive,
+    /// We ask for it as well.
+    On,
+}
+
 /// What may be chosen for a connection. It does not change once the connection is open, but for what
 /// [`crate::transport::tcp::connection::Connection`] has a setter for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -78,6 +91,8 @@ pub struct Config {
     pub hystart: bool,
     /// Spread what is sent over the round trip. BBR does so in any case.
     pub pacing: bool,
+    /// Whether routers may mark what they would drop.
+    pub ecn: Ecn,
     /// The initial window in segments (RFC 6928).
     pub initial_window: u32,
     /// The time in TIME-WAIT, twice the MSL (RFC 9293 MUST-13).
@@ -121,6 +136,7 @@ impl Default for Config {
             congestion: Algorithm::default(),
             hystart: true,
             pacing: true,
+            ecn: Ecn::default(),
             initial_window: 10,
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),

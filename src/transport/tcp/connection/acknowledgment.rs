@@ -123,6 +123,9 @@ impl Connection {
         if seg.ack.at_or_after(self.snd.una) {
             self.take_window(seg, window);
         }
+        if seg.ack.at_or_after(self.snd.una) {
+            self.note_echo(seg, now);
+        }
         let sacked = self.take_sack(seg, now);
         if advanced.is_none() && sacked.delivered == 0 && !is_duplicate {
             return;
@@ -152,6 +155,7 @@ impl Connection {
         self.tell_of_losses(now);
         if verdict.entered {
             cx.counters.count(Counter::TcpFastRetrans);
+            self.note_reduced();
             let cwnd = self.congestion.window().cwnd;
             self.congestion.on_loss(now, self.usage.flight_at_loss(self.snd.outstanding(), cwnd));
         }

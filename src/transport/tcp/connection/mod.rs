@@ -15,6 +15,7 @@
 //! | `congestion` | how many may be out? |
 //! | `pacing` | when? |
 //! | `delivery` | how fast do they arrive? |
+//! | `ecn` | what do routers say before they drop? |
 //! | `flight` | what is out? |
 //! | `rtt` | how long does it take? |
 //! | `snd`, `rcv` | the sequence variables |
@@ -33,6 +34,7 @@ mod autotuning;
 mod calls;
 pub mod congestion;
 mod delivery;
+pub(in crate::transport::tcp) mod ecn;
 mod flight;
 pub mod handshake;
 pub mod interface;
@@ -70,6 +72,7 @@ use crate::transport::tcp::options::TIMESTAMPS_LEN;
 use crate::transport::tcp::state::State;
 use autotuning::ReceiveSize;
 use congestion::{Controller, Start, Validation};
+use ecn::Ecn;
 use flight::Flight;
 use handshake::Agreed;
 use output::Pending;
@@ -111,6 +114,7 @@ pub struct Connection {
     congestion: Controller,
     usage: Validation,
     pacing: Pacing,
+    ecn: Ecn,
     timers: Timers,
     pending: Pending,
     liveness: Liveness,
@@ -203,6 +207,7 @@ impl Connection {
             connection.rtt.on_sample(rtt);
         }
         connection.snd.syn_was_lost = handshake.syn_ack_retransmitted;
+        connection.ecn.is_agreed = handshake.ecn;
         connection.enter(State::SynReceived);
         connection.arm_timers(cx.now);
         connection
@@ -232,6 +237,7 @@ impl Connection {
             ),
             usage: Validation::default(),
             pacing: Pacing::default(),
+            ecn: Ecn::default(),
             timers: Timers::new(),
             pending: Pending::default(),
             liveness: Liveness {

@@ -9,6 +9,7 @@
 //! while anything is. The end of a large write then goes out with the rest of it instead of meeting the
 //! peer's delayed ACK; a stream of small writes is held together as before.
 
+use super::ecn::syn_flags;
 use super::recovery::Reason;
 use super::{Connection, State};
 use crate::base::counters::Counter;
@@ -289,6 +290,8 @@ impl Connection {
             cx.counters.count(Counter::TcpOutSegs);
         }
         let (flags, ack) = if is_answer { (Flags::SYN | Flags::ACK, self.rcv.nxt) } else { (Flags::SYN, Seq(0)) };
+        let ecn = if is_answer { Flags::NONE } else { syn_flags(self.config.ecn, self.rtt.backoff > 0) };
+        let flags = flags | ecn;
         let options = self.syn_options(is_answer, cx);
         let window = self.config.syn_window();
         let header = Header { seq: self.snd.iss, ack, flags, window, ..self.header() };
@@ -331,7 +334,8 @@ impl Connection {
         self.note_app_limited();
         self.tell_of_room();
         cx.counters.add(Counter::TcpOutSegs, u64::from(octets.div_ceil(self.mss()).max(1)));
-        self.send_range(range, cx)
+        let (flags, ecn) = self.mark_new_data(octets == 0);
+        self.send_range(range, flags, ecn, cx)
     }
 
     fn send_again(&mut self, range: Range, reason: Reason, cx: &mut Context) -> Datagram {
@@ -347,7 +351,7 @@ impl Connection {
         self.totals.retransmissions += 1;
         self.totals.bytes_retransmitted += u64::from(range.len());
         cx.counters.add(Counter::TcpRetransSegs, u64::from(range.len().div_ceil(self.mss())));
-        self.send_range(range, cx)
+        self.send_range(range, Flags::NONE, 0, cx)
     }
 
     /// One octet, new if nothing is out, sent into the closed window (RFC 9293 §3.8.6.1).
@@ -361,14 +365,14 @@ impl Connection {
         }
         // Whether the peer takes it depends on its user; no sample may come from that.
         self.flight.on_probed();
-        self.send_range(range, cx)
+        self.send_range(range, Flags::NONE, 0, cx)
     }
 
-    /// The segment that occupies `range`: data, or the FIN after it, or both.
-    fn send_range(&mut self, range: Range, cx: &mut Context) -> Datagram {
+    /// The segment that occupies `range`: data, or the FIN after it, or both; with more flags, and the ECN bits.
+    fn send_range(&mut self, range: Range, more: Flags, ecn: u8, cx: &mut Context) -> Datagram {
         self.liveness.sent_at = cx.now;
         let end = self.output.end();
-        let mut flags = Flags::ACK;
+        let mut flags = Flags::ACK | more;
         if range.end.after(end) {
             flags = flags | Flags::FIN;
         }
@@ -378,7 +382,9 @@ impl Connection {
         if !body.is_empty() && range.end.at_or_after(end) {
             flags = flags | Flags::PSH;
         }
-        self.send(range.start, flags, body, cx)
+        let mut datagram = self.send(range.start, flags, body, cx);
+        datagram.traffic_class = self.traffic_class(ecn);
+        datagram
     }
 
     /// Builds a segment of a synchronized state and notes what it tells the peer.
@@ -389,7 +395,7 @@ impl Connection {
             ..Options::default()
         };
         let (window, edge) = self.announcement();
-        let mut header = Header { seq, ack: self.rcv.nxt, flags, window, ..self.header() };
+        let mut header = Header { seq, ack: self.rcv.nxt, flags: self.echo_flags(flags), window, ..self.header() };
         if let Some(up) = self.snd.up.filter(|up| up.after(seq)) {
             header.flags = header.flags | Flags::URG;
             header.urgent = u16::try_from(up - seq).unwrap_or(u16::MAX);
@@ -459,7 +465,7 @@ impl Connection {
     /// What the user chose for the layer below (RFC 9293 MUST-48, MUST-49).
     fn address(&self, mut datagram: Datagram) -> Datagram {
         datagram.hop_limit = self.config.hop_limit;
-        datagram.traffic_class = self.config.traffic_class;
+        datagram.traffic_class = self.traffic_class(0);
         // Where not even the least MSS fits, the network below has to cut.
         datagram.dont_fragment = self.snd.path_mss > MIN_MSS;
         datagram

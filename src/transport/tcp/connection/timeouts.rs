@@ -122,6 +122,7 @@ impl Connection {
         }
         let cwnd = self.congestion.window().cwnd;
         self.congestion.on_timeout(cx.now, self.usage.flight_at_loss(self.snd.outstanding(), cwnd), again);
+        self.note_reduced();
         self.recovery.on_timeout(self.snd.nxt, &mut self.flight);
         self.tell_of_losses(cx.now);
     }

@@ -126,9 +126,13 @@ impl Scene {
 
     /// Opened by us, with the options of `syn_ack`.
     pub(super) fn opened(config: Config, syn_ack: Segment) -> Self {
+        Scene::opened_with_flags(config, syn_ack, Flags::SYN | Flags::ACK)
+    }
+
+    pub(super) fn opened_with_flags(config: Config, syn_ack: Segment, flags: Flags) -> Self {
         let mut scene = Scene::syn_sent_with(config);
         scene.drain();
-        scene.send(Segment { flags: Flags::SYN | Flags::ACK, ack: OURS, ..syn_ack });
+        scene.send(Segment { flags, ack: OURS, ..syn_ack });
         scene.drain();
         assert_eq!(scene.state(), State::Established);
         scene
@@ -320,6 +324,7 @@ pub(super) fn handshake() -> Handshake {
         window_scale: None,
         sack: false,
         timestamps: None,
+        ecn: false,
         window: 60_000,
         rtt: Some(ms(10)),
         syn_ack_retransmitted: false,
