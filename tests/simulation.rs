@@ -3,6 +3,7 @@
 //! - `conversations`: what a seed makes of everything at once (topology, faults, knobs, applications), with
 //!   the stack's invariants checked after each step.
 //! - `congestion`: what a bottleneck sees of a sender.
+//! - `fairness`, `goodput`: how flows share a bottleneck and what bad lines carry, as tables in `tests/snapshots`.
 //! - `lines`: what happens to a connection when the line or the peer goes away.
 //! - `internet`: UDP, ICMP and path MTU through a router.
 //! - `link`: ARP, address conflicts and multicast membership as they look on the wire.
@@ -24,6 +25,10 @@ mod congestion;
 mod conversation;
 #[path = "simulation/conversations.rs"]
 mod conversations;
+#[path = "simulation/fairness.rs"]
+mod fairness;
+#[path = "simulation/goodput.rs"]
+mod goodput;
 #[path = "simulation/internet.rs"]
 mod internet;
 #[path = "simulation/lines.rs"]
@@ -32,3 +37,5 @@ mod lines;
 mod link;
 #[path = "simulation/plan.rs"]
 mod plan;
+#[path = "simulation/snapshots.rs"]
+mod snapshots;

@@ -40,7 +40,7 @@ pub fn stack_config(config: &Config, place: Place, unix_origin: Duration) -> sta
             })
             .collect(),
         forwarding: config.forwarding.enabled,
-        tcp: tcp::config::Config { super_segment: super_segment(config), ..tcp_config(&config.tcp) },
+        tcp: tcp_defaults(config),
         ports: policy(config),
         unix_origin_millis: u64::try_from(unix_origin.as_millis()).unwrap_or(u64::MAX),
         place,
@@ -73,6 +73,11 @@ fn super_segment(config: &Config) -> u32 {
     }
 }
 
+/// What a TCP connection begins with, unless its service says otherwise.
+pub(super) fn tcp_defaults(config: &Config) -> tcp::config::Config {
+    tcp::config::Config { super_segment: super_segment(config), ..tcp_config(&config.tcp) }
+}
+
 fn tcp_config(knobs: &config::Tcp) -> tcp::config::Config {
     let bytes = |count: crate::daemon::units::ByteCount| usize::try_from(count.0).unwrap_or(usize::MAX);
     let keepalive =
@@ -83,6 +88,10 @@ fn tcp_config(knobs: &config::Tcp) -> tcp::config::Config {
         keepalive: knobs.keepalive.if_any().map(keepalive),
         user_timeout: Period::if_any(knobs.user_timeout),
         time_wait: knobs.time_wait.0,
+        congestion: knobs.congestion,
+        hystart: knobs.hystart,
+        pacing: knobs.pacing,
+        ecn: knobs.ecn,
         ..tcp::config::Config::default()
     }
 }

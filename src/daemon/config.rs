@@ -15,6 +15,7 @@ use crate::base::limits;
 use crate::base::time::Duration;
 use crate::daemon::units::{ByteCount, Period};
 use crate::datalink::Mac;
+use crate::transport::tcp::config::{Algorithm, Ecn};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
@@ -248,6 +249,14 @@ pub struct Tcp {
     pub receive_buffer: Spanned<ByteCount>,
     /// Accepted connections that wait for the application.
     pub backlog: u32,
+    /// The congestion control.
+    pub congestion: Algorithm,
+    /// A rise of the round-trip time ends the first slow start.
+    pub hystart: bool,
+    /// Spread what is sent over the round trip.
+    pub pacing: bool,
+    /// Explicit congestion notification.
+    pub ecn: Ecn,
 }
 
 impl Default for Tcp {
@@ -261,6 +270,10 @@ impl Default for Tcp {
             send_buffer: unwritten(ByteCount(limits::TCP_SEND_BUFFER as u64)),
             receive_buffer: unwritten(ByteCount(limits::TCP_RECEIVE_BUFFER as u64)),
             backlog: limits::TCP_BACKLOG as u32,
+            congestion: Algorithm::default(),
+            hystart: true,
+            pacing: true,
+            ecn: Ecn::default(),
         }
     }
 }
@@ -290,6 +303,9 @@ pub struct Http {
     pub header_limit: ByteCount,
     /// The largest request body that is kept.
     pub body_limit: ByteCount,
+    /// The congestion control of its connections; by default that of `[tcp]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub congestion: Option<Algorithm>,
 }
 
 impl Default for Http {
@@ -305,6 +321,7 @@ impl Default for Http {
             idle_timeout: Period::from_secs(60),
             header_limit: ByteCount(64 << 10),
             body_limit: ByteCount(1 << 20),
+            congestion: None,
         }
     }
 }
@@ -321,6 +338,9 @@ pub struct Pop3 {
     pub connections: u32,
     /// How long a session may be silent (RFC 1939 §3 asks for at least ten minutes).
     pub idle_timeout: Period,
+    /// The congestion control of its connections; by default that of `[tcp]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub congestion: Option<Algorithm>,
 }
 
 impl Default for Pop3 {
@@ -330,6 +350,7 @@ impl Default for Pop3 {
             maildir: unwritten("mail/{user}".into()),
             connections: 1_024,
             idle_timeout: Period::from_secs(600),
+            congestion: None,
         }
     }
 }
@@ -362,12 +383,15 @@ pub struct Small {
     pub chargen: Vec<Spanned<Listen>>,
     /// Where daytime (RFC 867) listens.
     pub daytime: Vec<Spanned<Listen>>,
+    /// The congestion control of their connections; by default that of `[tcp]`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub congestion: Option<Algorithm>,
 }
 
 impl Default for Small {
     fn default() -> Self {
         let on = |port| vec![unwritten(Listen::Port(port))];
-        Small { echo: on(7), discard: on(9), chargen: on(19), daytime: on(13) }
+        Small { echo: on(7), discard: on(9), chargen: on(19), daytime: on(13), congestion: None }
     }
 }
 

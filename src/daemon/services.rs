@@ -4,6 +4,7 @@ use crate::application::http::{self, Root, Site};
 use crate::application::pop3;
 use crate::application::server::{Bounds, Shutdown};
 use crate::application::small::{self, Small};
+use crate::daemon::assemble::tcp_defaults;
 use crate::daemon::config::{self, Account, Listen};
 use crate::daemon::failure::Failure;
 use crate::daemon::guest::Common;
@@ -13,6 +14,7 @@ use crate::session::net::Net;
 use crate::session::tcp::{ListenOptions, TcpListener};
 use crate::session::udp::UdpSocket;
 use crate::stack::siblings::Place;
+use crate::transport::tcp::config::{self as tcp, Algorithm};
 use serde_json::Value;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -54,7 +56,7 @@ impl Services<'_> {
         if let Some(small) = &self.common.config.small {
             let services = [Small::Echo, Small::Discard, Small::Chargen, Small::Daytime];
             for (service, (_, listen)) in services.into_iter().zip(small.services()) {
-                self.start_small(service, listen)?;
+                self.start_small(service, listen, small.congestion)?;
             }
         }
         Ok(())
@@ -71,8 +73,15 @@ impl Services<'_> {
         Bounds { connections: connections.div_ceil(u32::from(self.place.count)) as usize, grace }
     }
 
-    fn listen(&self, name: &str, listen: &Spanned<Listen>) -> Result<TcpListener, Failure> {
-        let options = ListenOptions { backlog: Some(self.common.config.tcp.backlog as usize), config: None };
+    fn listen(
+        &self,
+        name: &str,
+        listen: &Spanned<Listen>,
+        congestion: Option<Algorithm>,
+    ) -> Result<TcpListener, Failure> {
+        let config = &self.common.config;
+        let own = congestion.map(|congestion| tcp::Config { congestion, ..tcp_defaults(config) });
+        let options = ListenOptions { backlog: Some(config.tcp.backlog as usize), config: own };
         TcpListener::bind_with(self.net, listen.as_ref().socket_addr(), options)
             .map_err(|error| Failure::running(format!("{name} can't listen: {}: {error}", listen.as_ref())))
     }
@@ -101,7 +110,7 @@ impl Services<'_> {
         });
         let site = Rc::new(Site::new(settings, self.clock(), root, state));
         for listen in &http.listen {
-            let listener = self.listen("http", listen)?;
+            let listener = self.listen("http", listen, http.congestion)?;
             self.net.spawn(http::serve(
                 listener,
                 Rc::clone(&site),
@@ -121,17 +130,22 @@ impl Services<'_> {
         let (verifier, throttle) = (self.common.verifier.clone(), self.common.throttle.clone());
         let service = Rc::new(pop3::Service::new(settings, self.clock(), verifier, throttle));
         for listen in &pop3.listen {
-            let listener = self.listen("pop3", listen)?;
+            let listener = self.listen("pop3", listen, pop3.congestion)?;
             let bounds = self.bounds(pop3.connections);
             self.net.spawn(pop3::serve(listener, Rc::clone(&service), bounds, self.shutdown.clone()));
         }
         Ok(())
     }
 
-    fn start_small(&self, service: Small, listens: &[Spanned<Listen>]) -> Result<(), Failure> {
+    fn start_small(
+        &self,
+        service: Small,
+        listens: &[Spanned<Listen>],
+        congestion: Option<Algorithm>,
+    ) -> Result<(), Failure> {
         let name = service.to_string();
         for listen in listens {
-            let listener = self.listen(&name, listen)?;
+            let listener = self.listen(&name, listen, congestion)?;
             let socket = UdpSocket::bind(self.net, listen.as_ref().socket_addr())
                 .map_err(|error| Failure::running(format!("{name} can't listen: UDP {}: {error}", listen.as_ref())))?;
             let bounds = self.bounds(SMALL_CONNECTIONS);

@@ -152,13 +152,13 @@ impl Stack {
         header: &Ipv4,
         cast: Cast,
     ) -> Result<Outcome, DropReason> {
-        let (payload, datagram, checksum, segment_size) = if header.is_fragment() {
+        let (payload, datagram, checksum, segment_size, traffic_class) = if header.is_fragment() {
             self.counters.count(Counter::IpReasmReqds);
             match self.reassembly.receive(arrival.interface, header, now) {
                 Ok(None) => return Ok(Outcome::Consumed),
                 Ok(Some(whole)) => {
                     self.counters.count(Counter::IpReasmOKs);
-                    (whole.payload, whole.first.bytes, ReceivedChecksum::Unverified, None)
+                    (whole.payload, whole.first.bytes, ReceivedChecksum::Unverified, None, whole.first.tos)
                 }
                 Err(reason) => {
                     self.counters.count(Counter::IpReasmFails);
@@ -166,14 +166,14 @@ impl Stack {
                 }
             }
         } else {
-            (header.payload(), arrival.bytes, arrival.checksum, arrival.segment_size)
+            (header.payload(), arrival.bytes, arrival.checksum, arrival.segment_size, header.tos)
         };
         let packet = Packet {
             source: IpAddr::V4(header.source),
             destination: IpAddr::V4(header.destination),
             protocol: header.protocol,
             hop_limit: header.ttl,
-            traffic_class: header.tos,
+            traffic_class,
             cast,
             payload,
             datagram,

@@ -254,6 +254,10 @@ fn every_key_stands_in_the_documentation() {
     });
     config.neighbours.push(Neighbour { address: unwritten(address), mac: unwritten(Mac([2; 6])) });
     config.accounts.push(Account { name: unwritten("alice".into()), password: unwritten(HASH.into()) });
+    let congestion = Some(Algorithm::NewReno);
+    config.http.as_mut().unwrap().congestion = congestion;
+    config.pop3.as_mut().unwrap().congestion = congestion;
+    config.small.as_mut().unwrap().congestion = congestion;
     let mut found = Vec::new();
     keys(&toml::Value::try_from(&config).unwrap(), "", &mut found);
     assert!(found.len() > 40, "{found:?}");

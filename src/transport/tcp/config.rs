@@ -4,6 +4,7 @@ use crate::base::limits;
 use crate::base::time::Duration;
 use crate::network::packet::DEFAULT_HOP_LIMIT;
 use crate::transport::tcp::options::MAX_WINDOW_SCALE;
+use serde::{Deserialize, Serialize};
 
 /// The most payload of a super-segment that any device takes: what a 16-bit IP length holds besides the longest headers.
 pub const SUPER_SEGMENT: u32 = 65_535 - 120;
@@ -27,11 +28,29 @@ impl Default for Keepalive {
 }
 
 /// The congestion control of a connection.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Algorithm {
-    /// RFC 5681 with the recovery of RFC 6582.
+    /// RFC 9438.
     #[default]
+    Cubic,
+    /// RFC 5681 with the recovery of RFC 6582.
     NewReno,
+    /// BBR, version 3: draft-ietf-ccwg-bbr.
+    Bbr,
+}
+
+/// Explicit congestion notification (RFC 3168).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ecn {
+    /// Never.
+    Off,
+    /// Where the peer asks for it, as Linux does.
+    #[default]
+    Passive,
+    /// We ask for it as well.
+    On,
 }
 
 /// What may be chosen for a connection. It does not change once the connection is open, but for what
@@ -68,6 +87,12 @@ pub struct Config {
     pub window_scale: bool,
     /// The congestion control.
     pub congestion: Algorithm,
+    /// A rise of the round-trip time ends the first slow start (RFC 9406), where the congestion control has one.
+    pub hystart: bool,
+    /// Spread what is sent over the round trip. BBR does so in any case.
+    pub pacing: bool,
+    /// Whether routers may mark what they would drop.
+    pub ecn: Ecn,
     /// The initial window in segments (RFC 6928).
     pub initial_window: u32,
     /// The time in TIME-WAIT, twice the MSL (RFC 9293 MUST-13).
@@ -108,7 +133,10 @@ impl Default for Config {
             timestamps: true,
             sack: true,
             window_scale: true,
-            congestion: Algorithm::NewReno,
+            congestion: Algorithm::default(),
+            hystart: true,
+            pacing: true,
+            ecn: Ecn::default(),
             initial_window: 10,
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),

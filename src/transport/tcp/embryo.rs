@@ -18,7 +18,7 @@ use crate::network::packet::Datagram;
 use crate::physical::frame::Body;
 use crate::transport::Context;
 use crate::transport::tcp::config::Config;
-use crate::transport::tcp::connection::{Handshake, TimestampClock, WindowScale};
+use crate::transport::tcp::connection::{Handshake, TimestampClock, WindowScale, ecn};
 use crate::transport::tcp::ends::Ends;
 use crate::transport::tcp::mss::mss_for;
 use crate::transport::tcp::options::{Options, Timestamps};
@@ -77,6 +77,11 @@ impl Embryo {
 
     pub(super) fn ends(&self) -> Ends {
         Ends::new(self.handshake.local, self.handshake.remote)
+    }
+
+    /// The peer's SYN came again. Without ECN, if its flags may have been why nobody answered (RFC 3168 §6.1.1.1).
+    pub(super) fn on_syn_again(&mut self, syn: &Segment, config: &Config) {
+        self.handshake.ecn &= ecn::is_asked_for(config.ecn, syn);
     }
 
     /// When [`Embryo::on_timeout`] is due.
@@ -194,6 +199,7 @@ pub(super) fn handshake_of_syn(
             recent: peer.value,
             recent_at: now,
         }),
+        ecn: ecn::is_asked_for(config.ecn, syn),
         window: syn.window,
         rtt: None,
         syn_ack_retransmitted: false,
@@ -212,8 +218,8 @@ pub(super) fn syn_ack(
     config: &Config,
     cx: &Context<'_>,
 ) -> Datagram {
-    let Handshake { local, remote, iss, irs, window_scale, sack, .. } = *handshake;
-    let flags = Flags::SYN | Flags::ACK;
+    let Handshake { local, remote, iss, irs, window_scale, sack, ecn, .. } = *handshake;
+    let flags = Flags::SYN | Flags::ACK | if ecn { Flags::ECE } else { Flags::NONE };
     // RFC 7323 §2.2: the window of a SYN is never scaled.
     let header = Header { local, remote, seq: iss, ack: irs + 1, flags, window: config.syn_window(), urgent: 0 };
     let options = Options {

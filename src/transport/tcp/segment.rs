@@ -134,6 +134,8 @@ pub struct Segment {
     pub payload: Bytes,
     /// For a super-segment, the payload octets of each segment it stands for.
     pub segment_size: Option<u16>,
+    /// DSCP and ECN of the packet that brought it.
+    pub traffic_class: u8,
 }
 
 impl Segment {
@@ -169,6 +171,7 @@ impl Segment {
             options: Options::parse(header.options())?,
             payload: packet.payload.slice(header.slice().len()..),
             segment_size: packet.segment_size,
+            traffic_class: packet.traffic_class,
         };
         Ok((header.source_port(), header.destination_port(), segment))
     }

@@ -3,7 +3,7 @@
 //! (`congestion`).
 
 use super::arrives::{Step, dropped};
-use super::congestion::{self, AckSample};
+use super::congestion::{self, AckSample, Start};
 use super::flight::Acked;
 use super::recovery::AckFacts;
 use super::{Connection, Timer};
@@ -11,6 +11,7 @@ use crate::base::counters::Counter;
 use crate::base::drops::{DropReason, Outcome};
 use crate::base::time::{Duration, Instant};
 use crate::transport::Context;
+use crate::transport::tcp::config::Algorithm;
 use crate::transport::tcp::segment::Segment;
 use crate::transport::tcp::state::State;
 use std::ops::ControlFlow::{Break, Continue};
@@ -69,12 +70,43 @@ impl Connection {
         if self.snd.syn_was_lost {
             self.rtt.on_handshake_after_lost_syn();
         }
-        self.congestion = congestion::start(&self.config, self.mss(), self.snd.syn_was_lost);
+        self.start_congestion_control(cx);
         self.timers.stop(Timer::Retransmit);
         self.liveness.progress_at = cx.now;
         self.enter(State::Established);
         if self.snd.closing {
             self.enter(State::FinWait1);
+        }
+    }
+
+    /// The round trip and the MSS are known: the window is that of RFC 6928.
+    fn start_congestion_control(&mut self, cx: &mut Context) {
+        let mut start =
+            Start { now: cx.now, mss: self.mss(), syn_was_lost: self.snd.syn_was_lost, srtt: self.rtt.srtt(), seed: 0 };
+        if self.config.congestion == Algorithm::Bbr {
+            start.seed = cx.random.next_u64();
+        }
+        self.congestion = congestion::start(&self.config, start);
+        if self.congestion.is_rate_based() {
+            self.flight.measure();
+        }
+    }
+
+    /// Tells congestion control of each record found lost.
+    pub(super) fn tell_of_losses(&mut self, now: Instant) {
+        for packet in self.flight.take_losses() {
+            self.congestion.on_packet_lost(&packet, now);
+        }
+    }
+
+    /// The rate of delivery is the application's while that is the limit, and congestion control's own while it holds
+    /// back on purpose.
+    pub(super) fn note_app_limited(&mut self) {
+        let pipe = self.recovery.pipe(&self.flight);
+        let has_more = self.output.end().past(self.snd.nxt) >= self.mss() || self.flight.lost() > 0;
+        let is_limited = !has_more && pipe < self.congestion.window().cwnd || self.congestion.is_holding_back();
+        if let Some(delivery) = self.flight.delivery().filter(|_| is_limited) {
+            delivery.on_app_limited(pipe);
         }
     }
 
@@ -90,6 +122,9 @@ impl Connection {
         let advanced = self.advance_una(seg, now);
         if seg.ack.at_or_after(self.snd.una) {
             self.take_window(seg, window);
+        }
+        if seg.ack.at_or_after(self.snd.una) {
+            self.note_echo(seg, now);
         }
         let sacked = self.take_sack(seg, now);
         if advanced.is_none() && sacked.delivered == 0 && !is_duplicate {
@@ -117,9 +152,12 @@ impl Connection {
             self.restart_retransmit_timer(now);
         }
         let in_flight = self.recovery.pipe(&self.flight);
+        self.tell_of_losses(now);
         if verdict.entered {
             cx.counters.count(Counter::TcpFastRetrans);
-            self.congestion.on_loss(now, self.snd.outstanding());
+            self.note_reduced();
+            let cwnd = self.congestion.window().cwnd;
+            self.congestion.on_loss(now, self.usage.flight_at_loss(self.snd.outstanding(), cwnd));
         }
         if verdict.recovered {
             self.congestion.on_recovered(now, in_flight);
@@ -127,16 +165,30 @@ impl Connection {
         let app_limited = self.usage.is_app_limited(self.congestion.window(), mss);
         self.congestion.on_ack(&AckSample {
             now,
+            una: self.snd.una,
+            nxt: self.snd.nxt,
             acked_bytes,
             delivered_bytes: acked.delivered + sacked.delivered,
             lost_bytes: verdict.lost,
             in_flight_before_bytes: in_flight_before,
             in_flight_bytes: in_flight,
             rtt,
+            srtt: self.rtt.srtt(),
             app_limited,
             phase: self.recovery.phase(),
+            rate: self.flight.take_rate_sample(self.rtt.min()),
         });
-        self.usage.on_ack(self.snd.una, self.snd.nxt, in_flight);
+        self.note_app_limited();
+        self.validate_window(acked_bytes, in_flight, now);
+    }
+
+    /// Notes how much of the window was used, and gives it up by half for each period in which it was not
+    /// (RFC 7661 §4.4.3).
+    fn validate_window(&mut self, acked: u32, in_flight: u32, now: Instant) {
+        let cwnd = self.congestion.window().cwnd;
+        let srtt = self.rtt.srtt().unwrap_or_default();
+        let periods = self.usage.on_ack((self.snd.una, self.snd.nxt), (acked, in_flight), cwnd, srtt, now);
+        (0..periods).for_each(|_| self.congestion.on_unused());
     }
 
     /// Moves SND.UNA to the acknowledgment and lets go of what it covers.

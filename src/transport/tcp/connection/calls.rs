@@ -63,12 +63,13 @@ impl Connection {
         Ok(len)
     }
 
-    /// Nothing was out: patience begins anew, and a window from before a long silence says little
-    /// (RFC 5681 §4.1).
+    /// Nothing was out: patience begins anew, and a window from before a long silence is given up by half for every
+    /// five minutes of it (RFC 7661 §4.4.3).
     fn resume_after_idle(&mut self, cx: &mut Context) {
         self.liveness.progress_at = cx.now;
         if self.state.is_synchronized() && cx.now.since(self.liveness.sent_at) > self.rtt.rto(&self.config) {
-            self.congestion.on_idle();
+            let periods = self.usage.on_resumed(self.liveness.sent_at, cx.now);
+            (0..periods).for_each(|_| self.congestion.on_unused());
             self.refresh_path_mss(cx);
         }
     }

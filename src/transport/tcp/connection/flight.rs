@@ -5,6 +5,8 @@
 //! A record is what went out together, a super-segment as a rule; it is split where only a part of it is
 //! acknowledged, sacked or sent again.
 
+use super::congestion::{LostPacket, RateSample};
+use super::delivery::{Delivery, Stamp};
 use crate::base::limits::TCP_FLIGHT_RECORDS;
 use crate::base::ranges::Range;
 use crate::base::seq::Seq;
@@ -41,6 +43,8 @@ pub(super) struct Sent {
     /// How often it was sent.
     pub(super) transmissions: u8,
     pub(super) fate: Fate,
+    /// What was known of the rate of delivery then, where that is measured.
+    pub(super) stamp: Stamp,
 }
 
 /// What a cumulative acknowledgment removed.
@@ -64,6 +68,8 @@ pub(super) struct Flight {
     lost: u32,
     /// Octets at the receiver beyond a gap.
     sacked: u32,
+    /// The rate of delivery, for a congestion control that asks for it.
+    delivery: Option<Box<Delivery>>,
 }
 
 impl Flight {
@@ -94,8 +100,45 @@ impl Flight {
 
     /// Adds what was just sent for the first time; it follows what is there.
     pub(super) fn on_sent(&mut self, range: Range, now: Instant) {
+        let stamp = self.stamp(range.len(), now);
         self.in_network += range.len();
-        self.records.push_back(Sent { range, sent_at: now, transmissions: 1, fate: Fate::Out });
+        self.records.push_back(Sent { range, sent_at: now, transmissions: 1, fate: Fate::Out, stamp });
+    }
+
+    /// Measures the rate of delivery from now on.
+    pub(super) fn measure(&mut self) {
+        self.delivery.get_or_insert_default();
+    }
+
+    /// The rate of delivery, where it is measured.
+    pub(super) fn delivery(&mut self) -> Option<&mut Delivery> {
+        self.delivery.as_deref_mut()
+    }
+
+    /// What the acknowledgment just taken in says of the rate of delivery.
+    pub(super) fn take_rate_sample(&mut self, min_rtt: Option<Duration>) -> Option<RateSample> {
+        self.delivery.as_mut()?.take_sample(min_rtt)
+    }
+
+    /// What was found lost since this was last asked for, where that is noted.
+    pub(super) fn take_losses(&mut self) -> Vec<LostPacket> {
+        self.delivery.as_mut().map(|delivery| delivery.take_losses()).unwrap_or_default()
+    }
+
+    /// The stamp of `octets` that leave.
+    fn stamp(&mut self, octets: u32, now: Instant) -> Stamp {
+        let in_network = self.in_network;
+        match &mut self.delivery {
+            Some(delivery) => delivery.on_sent(in_network == 0, in_network + octets, now),
+            None => Stamp::default(),
+        }
+    }
+
+    /// `octets` of `record` are at the receiver.
+    fn note_delivered(&mut self, record: &Sent, octets: u32, now: Instant) {
+        if let Some(delivery) = &mut self.delivery {
+            delivery.on_delivered(octets, record.sent_at, record.stamp, now);
+        }
     }
 
     /// Notes that `range`, which is out already, was sent again.
@@ -112,10 +155,12 @@ impl Flight {
     fn resend(&mut self, range: Range, fate: Fate, now: Instant) {
         self.split(range.start, usize::MAX);
         self.split(range.end, usize::MAX);
+        let stamp = self.stamp(range.len(), now);
         for index in self.indices(range) {
             self.set_fate(index, fate);
             if let Some(record) = self.records.get_mut(index) {
                 record.sent_at = now;
+                record.stamp = stamp;
                 record.transmissions = record.transmissions.saturating_add(1);
             }
         }
@@ -144,6 +189,7 @@ impl Flight {
             acked.since_sent = Some(acked.since_sent.map_or(since_sent, |least| least.min(since_sent)));
             if record.fate != Fate::Sacked {
                 acked.delivered += covered.len();
+                self.note_delivered(&record, covered.len(), now);
                 acked.rtt = Some(since_sent);
             }
             if covered == record.range {
@@ -178,6 +224,7 @@ impl Flight {
                     continue;
                 }
                 acked.delivered += record.range.len();
+                self.note_delivered(&record, record.range.len(), now);
                 if record.transmissions == 1 {
                     acked.rtt = Some(now.since(record.sent_at));
                 }
@@ -318,6 +365,12 @@ impl Flight {
     fn set_fate(&mut self, index: usize, fate: Fate) {
         let Some(record) = self.records.get_mut(index) else { return };
         let (before, octets) = (std::mem::replace(&mut record.fate, fate), record.range.len());
+        if fate == Fate::Lost
+            && before.is_in_network()
+            && let Some(delivery) = &mut self.delivery
+        {
+            delivery.on_lost(octets, record.stamp);
+        }
         self.count(before, octets, false);
         self.count(fate, octets, true);
     }

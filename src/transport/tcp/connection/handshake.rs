@@ -25,6 +25,8 @@ pub struct Handshake {
     pub sack: bool,
     /// Our clock and the peer's last value, if both sides use timestamps.
     pub timestamps: Option<TimestampClock>,
+    /// Both sides do ECN (RFC 3168 §6.1.1).
+    pub ecn: bool,
     /// The window field of the peer's SYN, never scaled.
     pub window: u16,
     /// The time from SYN-ACK to ACK, if it was measured and the SYN-ACK was sent only once.

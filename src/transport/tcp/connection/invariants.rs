@@ -78,6 +78,12 @@ impl Connection {
             State::FinWait2 => self.user.is_gone,
             _ => false,
         };
-        expect(Timer::Close, closes)
+        expect(Timer::Close, closes)?;
+        match self.timers.due(Timer::Pacing) {
+            Some(at) if at != self.pacing.release_at || !self.is_waiting_for_release() => {
+                Err(format!("Pacing at {at:?} for {:?} without a reason", self.pacing))
+            }
+            _ => Ok(()),
+        }
     }
 }

@@ -13,6 +13,9 @@
 //! | `output` | is there anything to say, and what? |
 //! | `recovery` | which octets are lost? |
 //! | `congestion` | how many may be out? |
+//! | `pacing` | when? |
+//! | `delivery` | how fast do they arrive? |
+//! | `ecn` | what do routers say before they drop? |
 //! | `flight` | what is out? |
 //! | `rtt` | how long does it take? |
 //! | `snd`, `rcv` | the sequence variables |
@@ -30,11 +33,14 @@ mod arrives;
 mod autotuning;
 mod calls;
 pub mod congestion;
+mod delivery;
+pub(in crate::transport::tcp) mod ecn;
 mod flight;
 pub mod handshake;
 pub mod interface;
 mod invariants;
 mod output;
+mod pacing;
 mod path_error;
 mod rcv;
 mod receive_buffer;
@@ -66,10 +72,12 @@ use crate::transport::tcp::mss::{default_mss, mss_for};
 use crate::transport::tcp::options::TIMESTAMPS_LEN;
 use crate::transport::tcp::state::State;
 use autotuning::ReceiveSize;
-use congestion::Controller;
+use congestion::{Controller, Start, Validation};
+use ecn::Ecn;
 use flight::Flight;
 use handshake::Agreed;
 use output::Pending;
+use pacing::Pacing;
 use rcv::Rcv;
 use receive_buffer::ReceiveBuffer;
 use recovery::Recovery;
@@ -105,7 +113,9 @@ pub struct Connection {
     rtt: Rtt,
     recovery: Recovery,
     congestion: Controller,
-    usage: WindowUse,
+    usage: Validation,
+    pacing: Pacing,
+    ecn: Ecn,
     timers: Timers,
     pending: Pending,
     liveness: Liveness,
@@ -146,38 +156,6 @@ struct Liveness {
     soft_error: Option<PathErrorKind>,
     /// Limits challenge ACKs (RFC 5961 §7), once there was one.
     challenges: Option<Box<Bucket>>,
-}
-
-/// How much of the congestion window is used: it must not grow while it is not (RFC 9293 §3.8.2, RFC 7661 in
-/// spirit).
-#[derive(Clone, Debug, Default)]
-struct WindowUse {
-    /// The most octets in the network since `round_end` was set.
-    peak: u32,
-    /// When SND.UNA passes this, a round trip is over.
-    round_end: Option<Seq>,
-}
-
-impl WindowUse {
-    fn on_sent(&mut self, pipe: u32) {
-        self.peak = self.peak.max(pipe);
-    }
-
-    fn on_ack(&mut self, una: Seq, nxt: Seq, pipe: u32) {
-        if self.round_end.is_none_or(|end| una.at_or_after(end)) {
-            self.round_end = Some(nxt);
-            self.peak = pipe;
-        }
-    }
-
-    fn is_app_limited(&self, window: congestion::Window, mss: u32) -> bool {
-        if window.cwnd < window.ssthresh {
-            // In slow start the window may be twice what was used, since it doubles in a round trip.
-            window.cwnd / 2 > self.peak
-        } else {
-            self.peak + mss <= window.cwnd
-        }
-    }
 }
 
 /// Sums since the connection began.
@@ -230,6 +208,7 @@ impl Connection {
             connection.rtt.on_sample(rtt);
         }
         connection.snd.syn_was_lost = handshake.syn_ack_retransmitted;
+        connection.ecn.is_agreed = handshake.ecn;
         connection.enter(State::SynReceived);
         connection.arm_timers(cx.now);
         connection
@@ -253,8 +232,13 @@ impl Connection {
             flight: Flight::default(),
             rtt: Rtt::new(),
             recovery: Recovery::default(),
-            congestion: congestion::start(&config, u32::from(peer_mss), false),
-            usage: WindowUse::default(),
+            congestion: congestion::start(
+                &config,
+                Start { now: cx.now, mss: u32::from(peer_mss), syn_was_lost: false, srtt: None, seed: 0 },
+            ),
+            usage: Validation::default(),
+            pacing: Pacing::default(),
+            ecn: Ecn::default(),
             timers: Timers::new(),
             pending: Pending::default(),
             liveness: Liveness {

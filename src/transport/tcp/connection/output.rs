@@ -9,6 +9,7 @@
 //! while anything is. The end of a large write then goes out with the rest of it instead of meeting the
 //! peer's delayed ACK; a stream of small writes is held together as before.
 
+use super::ecn::syn_flags;
 use super::recovery::Reason;
 use super::{Connection, State};
 use crate::base::counters::Counter;
@@ -81,13 +82,13 @@ enum Plan {
 
 impl Connection {
     /// True if [`poll_transmit`](Self::poll_transmit) would give something.
-    pub fn has_output(&self, _now: Instant) -> bool {
-        self.plan().is_some()
+    pub fn has_output(&self, now: Instant) -> bool {
+        self.plan(now).is_some()
     }
 
     /// The next segment, or super-segment, to send; `None` if there is nothing to say.
     pub fn poll_transmit(&mut self, cx: &mut Context) -> Option<Datagram> {
-        let datagram = match self.plan()? {
+        let datagram = match self.plan(cx.now)? {
             Plan::Reset(reset) => self.send_reset(reset, cx),
             Plan::Syn => self.send_syn(cx),
             Plan::Resend { range, reason } => self.send_again(range, reason, cx),
@@ -105,7 +106,7 @@ impl Connection {
         Some(datagram)
     }
 
-    fn plan(&self) -> Option<Plan> {
+    fn plan(&self, now: Instant) -> Option<Plan> {
         if let Some(reset) = self.pending.reset {
             return Some(Plan::Reset(reset));
         }
@@ -119,7 +120,7 @@ impl Connection {
             return Some(Plan::Ack);
         }
         if self.may_transmit_data()
-            && let Some(plan) = self.plan_data()
+            && let Some(plan) = self.plan_data(now)
         {
             return Some(plan);
         }
@@ -136,10 +137,22 @@ impl Connection {
     }
 
     /// First what recovery says is lost, then what is new, then what recovery says might help (RFC 6675 §4).
-    fn plan_data(&self) -> Option<Plan> {
+    fn plan_data(&self, now: Instant) -> Option<Plan> {
         if self.is_window_closed() {
             return self.pending.probe.then_some(Plan::Probe);
         }
+        if self.pacing.holds_back(now) && !self.recovery.is_urgent() {
+            return None;
+        }
+        self.plan_released_data()
+    }
+
+    /// True if data would go but for pacing.
+    pub(super) fn is_waiting_for_release(&self) -> bool {
+        self.may_transmit_data() && !self.is_window_closed() && self.plan_released_data().is_some()
+    }
+
+    fn plan_released_data(&self) -> Option<Plan> {
         let room = self.congestion.window().cwnd.saturating_sub(self.recovery.pipe(&self.flight));
         if let Some(lost) = self.recovery.next(&self.flight) {
             return self.plan_resend(lost, room).map(|range| Plan::Resend { range, reason: Reason::Lost });
@@ -163,7 +176,7 @@ impl Connection {
         if len == 0 || allowed < len.min(mss) {
             return None;
         }
-        let whole = (allowed.min(self.super_segment()) / mss).max(1) * mss;
+        let whole = (allowed.min(self.super_segment()).min(self.pacing_quantum()) / mss).max(1) * mss;
         Some(Range::starting(lost.start, len.min(whole).min(self.urgent_limit())))
     }
 
@@ -175,7 +188,8 @@ impl Connection {
         let (from, mss) = (self.snd.nxt, self.mss());
         let unsent = self.output.end().past(from);
         let usable = self.snd.usable();
-        let limit = usable.min(room).min(self.super_segment() / mss * mss).min(self.urgent_limit());
+        let most = (self.super_segment() / mss * mss).min(self.pacing_quantum());
+        let limit = usable.min(room).min(most).min(self.urgent_limit());
         if unsent <= limit {
             let is_last = self.snd.closing && usable > unsent;
             let tail = unsent % mss;
@@ -276,6 +290,8 @@ impl Connection {
             cx.counters.count(Counter::TcpOutSegs);
         }
         let (flags, ack) = if is_answer { (Flags::SYN | Flags::ACK, self.rcv.nxt) } else { (Flags::SYN, Seq(0)) };
+        let ecn = if is_answer { Flags::NONE } else { syn_flags(self.config.ecn, self.rtt.backoff > 0) };
+        let flags = flags | ecn;
         let options = self.syn_options(is_answer, cx);
         let window = self.config.syn_window();
         let header = Header { seq: self.snd.iss, ack, flags, window, ..self.header() };
@@ -307,6 +323,7 @@ impl Connection {
     fn send_new(&mut self, range: Range, cx: &mut Context) -> Datagram {
         self.pending.override_sws = false;
         self.snd.nxt = range.end;
+        self.congestion.on_sent(cx.now, self.recovery.pipe(&self.flight));
         self.flight.on_sent(range, cx.now);
         self.usage.on_sent(self.recovery.pipe(&self.flight));
         let octets = range.intersection(Range::new(range.start, self.output.end())).len();
@@ -314,9 +331,11 @@ impl Connection {
             self.snd.small_end = Some(range.end);
         }
         self.totals.bytes_sent += u64::from(octets);
+        self.note_app_limited();
         self.tell_of_room();
         cx.counters.add(Counter::TcpOutSegs, u64::from(octets.div_ceil(self.mss()).max(1)));
-        self.send_range(range, cx)
+        let (flags, ecn) = self.mark_new_data(octets == 0);
+        self.send_range(range, flags, ecn, cx)
     }
 
     fn send_again(&mut self, range: Range, reason: Reason, cx: &mut Context) -> Datagram {
@@ -332,7 +351,7 @@ impl Connection {
         self.totals.retransmissions += 1;
         self.totals.bytes_retransmitted += u64::from(range.len());
         cx.counters.add(Counter::TcpRetransSegs, u64::from(range.len().div_ceil(self.mss())));
-        self.send_range(range, cx)
+        self.send_range(range, Flags::NONE, 0, cx)
     }
 
     /// One octet, new if nothing is out, sent into the closed window (RFC 9293 §3.8.6.1).
@@ -346,23 +365,26 @@ impl Connection {
         }
         // Whether the peer takes it depends on its user; no sample may come from that.
         self.flight.on_probed();
-        self.send_range(range, cx)
+        self.send_range(range, Flags::NONE, 0, cx)
     }
 
-    /// The segment that occupies `range`: data, or the FIN after it, or both.
-    fn send_range(&mut self, range: Range, cx: &mut Context) -> Datagram {
+    /// The segment that occupies `range`: data, or the FIN after it, or both; with more flags, and the ECN bits.
+    fn send_range(&mut self, range: Range, more: Flags, ecn: u8, cx: &mut Context) -> Datagram {
         self.liveness.sent_at = cx.now;
         let end = self.output.end();
-        let mut flags = Flags::ACK;
+        let mut flags = Flags::ACK | more;
         if range.end.after(end) {
             flags = flags | Flags::FIN;
         }
         let body = self.output.slice(range);
+        self.note_paced(range.len(), cx.now);
         // RFC 9293 MUST-61: the last octet that is queued is pushed.
         if !body.is_empty() && range.end.at_or_after(end) {
             flags = flags | Flags::PSH;
         }
-        self.send(range.start, flags, body, cx)
+        let mut datagram = self.send(range.start, flags, body, cx);
+        datagram.traffic_class = self.traffic_class(ecn);
+        datagram
     }
 
     /// Builds a segment of a synchronized state and notes what it tells the peer.
@@ -373,7 +395,7 @@ impl Connection {
             ..Options::default()
         };
         let (window, edge) = self.announcement();
-        let mut header = Header { seq, ack: self.rcv.nxt, flags, window, ..self.header() };
+        let mut header = Header { seq, ack: self.rcv.nxt, flags: self.echo_flags(flags), window, ..self.header() };
         if let Some(up) = self.snd.up.filter(|up| up.after(seq)) {
             header.flags = header.flags | Flags::URG;
             header.urgent = u16::try_from(up - seq).unwrap_or(u16::MAX);
@@ -443,7 +465,7 @@ impl Connection {
     /// What the user chose for the layer below (RFC 9293 MUST-48, MUST-49).
     fn address(&self, mut datagram: Datagram) -> Datagram {
         datagram.hop_limit = self.config.hop_limit;
-        datagram.traffic_class = self.config.traffic_class;
+        datagram.traffic_class = self.traffic_class(0);
         // Where not even the least MSS fits, the network below has to cut.
         datagram.dont_fragment = self.snd.path_mss > MIN_MSS;
         datagram

@@ -65,6 +65,7 @@ impl Connection {
             return Break(Outcome::Consumed);
         }
         self.pending.syn = false;
+        self.agree_on_ecn(seg);
         self.pending.ack = AckDue::Now;
         self.on_syn_acknowledged(seg, cx);
         // What follows begins after the SYN.

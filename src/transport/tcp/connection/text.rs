@@ -37,6 +37,7 @@ impl Connection {
             self.reset_peer(cx);
             return dropped(DropReason::TcpDataAfterClose);
         }
+        self.note_mark(seg);
         let segment_size = seg.segment_size.map_or(u32::MAX, u32::from);
         self.rcv.on_segment_size(segment_size.min(seg.payload.len() as u32));
         if seg.seq.after(self.rcv.nxt) {

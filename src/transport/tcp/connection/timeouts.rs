@@ -38,6 +38,7 @@ impl Connection {
         if self.timers.take_due(Timer::Keepalive, now) {
             self.on_keepalive_timeout(cx);
         }
+        self.timers.take_due(Timer::Pacing, now);
         self.arm_timers(now);
     }
 
@@ -66,6 +67,11 @@ impl Connection {
             self.timers.start(Timer::DelayedAck, now + self.config.delayed_ack.unwrap_or_default());
         } else {
             self.timers.stop(Timer::DelayedAck);
+        }
+        if self.pacing.holds_back(now) && self.is_waiting_for_release() {
+            self.timers.set(Timer::Pacing, self.pacing.release_at);
+        } else {
+            self.timers.stop(Timer::Pacing);
         }
         self.arm_patience();
     }
@@ -114,8 +120,11 @@ impl Connection {
             // RFC 9293 MUST-20: suspect the path; a smaller one is the reason we can do something about.
             self.refresh_path_mss(cx);
         }
-        self.congestion.on_timeout(cx.now, self.snd.outstanding(), again);
+        let cwnd = self.congestion.window().cwnd;
+        self.congestion.on_timeout(cx.now, self.usage.flight_at_loss(self.snd.outstanding(), cwnd), again);
+        self.note_reduced();
         self.recovery.on_timeout(self.snd.nxt, &mut self.flight);
+        self.tell_of_losses(cx.now);
     }
 
     /// The SYN, or the SYN-ACK of a simultaneous open, was not answered (RFC 9293 MUST-22, MUST-23).

@@ -17,11 +17,20 @@ pub(super) enum Timer {
     User,
     /// TIME-WAIT ends, or FIN-WAIT-2 lasted too long.
     Close,
+    /// Data waits for its turn in the round trip.
+    Pacing,
 }
 
 impl Timer {
-    pub(super) const ALL: [Timer; 6] =
-        [Timer::Retransmit, Timer::Persist, Timer::DelayedAck, Timer::Keepalive, Timer::User, Timer::Close];
+    pub(super) const ALL: [Timer; 7] = [
+        Timer::Retransmit,
+        Timer::Persist,
+        Timer::DelayedAck,
+        Timer::Keepalive,
+        Timer::User,
+        Timer::Close,
+        Timer::Pacing,
+    ];
 
     pub(super) fn label(self) -> &'static str {
         match self {
@@ -31,6 +40,7 @@ impl Timer {
             Timer::Keepalive => "keepalive",
             Timer::User => "user",
             Timer::Close => "close",
+            Timer::Pacing => "pacing",
         }
     }
 }

@@ -61,6 +61,7 @@ fn what_is_emitted_parses_to_itself() {
         options,
         payload: Bytes::from_static(b"hello"),
         segment_size: Some(5),
+        traffic_class: 0,
     };
     assert_eq!(segment, expected);
 }

@@ -132,6 +132,8 @@ impl Tcp {
                 None
             }
         };
+        // Nothing brings this back.
+        handshake.ecn = false;
         let datagram = syn_ack(&handshake, timestamps, config, cx);
         self.replies.push(datagram, cx.counters);
         cx.counters.count(Counter::TcpSyncookiesSent);
@@ -187,6 +189,7 @@ impl Tcp {
             window_scale: scales(scale, &config),
             sack: sack && config.sack,
             timestamps: ours.map(|_| clock).filter(|_| config.timestamps),
+            ecn: false,
             window: segment.window,
             rtt: None,
             syn_ack_retransmitted: false,
@@ -211,7 +214,10 @@ impl Tcp {
                 self.open(listener, embryo.into_handshake(cx.now), config, segment, cx)
             }
             Verdict::Again => {
-                let syn_ack = embryo.syn_ack(&listener.config, cx);
+                let config = Rc::clone(&listener.config);
+                let Some(embryo) = self.embryos.get_mut(id) else { return Outcome::Consumed };
+                embryo.on_syn_again(&segment, &config);
+                let syn_ack = embryo.syn_ack(&config, cx);
                 self.replies.push(syn_ack, cx.counters);
                 cx.counters.count(Counter::TcpRetransSegs);
                 Outcome::Answered

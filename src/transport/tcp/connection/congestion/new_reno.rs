@@ -1,33 +1,43 @@
 //! Slow start and congestion avoidance by RFC 5681, for the recoveries of RFC 6582 and RFC 6675.
-//!
-//! DEVIATION(RFC 5681 §3.1): slow start grows the window by the octets acknowledged, not by at most one MSS
-//! an ACK. Receivers that join segments acknowledge dozens of them at once; counting ACKs would starve
-//! them (RFC 3465 argues the same with a smaller limit). After a timeout the limit of one MSS holds, since
-//! one ACK may then cover much that left the network long ago.
 
+use super::hystart::HyStart;
+use super::loss_based::{Before, LossBased};
 use super::{AckSample, CongestionControl, Phase, Window};
 use crate::base::time::Instant;
+
+/// What is left of the window after a loss.
+const BETA: f64 = 0.5;
+/// And after a mark of a router that drops nothing yet (RFC 8511 §3.1).
+const BETA_ECN: f64 = 0.8;
 
 /// The controller.
 #[derive(Clone, Debug)]
 pub(in super::super) struct NewReno {
-    mss: u32,
-    cwnd: u32,
-    ssthresh: u32,
-    initial: u32,
+    base: LossBased,
     /// Octets acknowledged in congestion avoidance since the window last grew.
     acked: u32,
+    memory: Option<Box<Memory>>,
+}
+
+/// What only a connection needs that fills its window.
+#[derive(Clone, Debug, Default)]
+struct Memory {
+    hystart: HyStart,
+    before: Option<Before>,
 }
 
 impl NewReno {
-    pub(super) fn new(mss: u32, initial: u32) -> Self {
-        NewReno { mss, cwnd: initial, ssthresh: u32::MAX, initial, acked: 0 }
+    pub(super) fn new(base: LossBased) -> Self {
+        NewReno { base, acked: 0, memory: None }
     }
 
-    /// RFC 5681 equation (4).
-    fn halve(&mut self, outstanding: u32) {
-        self.ssthresh = (outstanding / 2).max(2 * self.mss);
+    fn reduce(&mut self, outstanding: u32, beta: f64) {
+        self.base.reduce(outstanding, beta);
         self.acked = 0;
+    }
+
+    fn remember(&mut self) {
+        self.memory.get_or_insert_default().before = Some(self.base.remember());
     }
 }
 
@@ -37,57 +47,64 @@ impl CongestionControl for NewReno {
     }
 
     fn window(&self) -> Window {
-        Window { cwnd: self.cwnd, ssthresh: self.ssthresh, pacing_rate: None }
+        self.base.window()
     }
+
+    fn on_sent(&mut self, _now: Instant, _in_flight_bytes: u32) {}
 
     fn on_ack(&mut self, sample: &AckSample) {
         let mut acked = sample.acked_bytes;
         if sample.phase == Phase::Fast || sample.app_limited || acked == 0 {
             return;
         }
-        if self.cwnd < self.ssthresh {
-            let limit = if sample.phase == Phase::Timeout { self.mss } else { u32::MAX };
-            let grow = acked.min(limit).min(self.ssthresh - self.cwnd);
-            self.cwnd = self.cwnd.saturating_add(grow);
-            acked -= grow;
-            if self.cwnd < self.ssthresh || sample.phase == Phase::Timeout {
-                return;
-            }
+        if self.base.is_in_slow_start() {
+            let hystart = self.base.is_watched().then(|| &mut self.memory.get_or_insert_default().hystart);
+            acked = self.base.slow_start(sample, hystart);
         }
         // One MSS for each window's worth of octets (RFC 5681 §3.1, equation (2) of RFC 3465).
         self.acked = self.acked.saturating_add(acked);
-        while self.acked >= self.cwnd {
-            self.acked -= self.cwnd;
-            self.cwnd = self.cwnd.saturating_add(self.mss);
+        while self.acked >= self.base.cwnd {
+            self.acked -= self.base.cwnd;
+            self.base.cwnd = self.base.cwnd.saturating_add(self.base.mss);
         }
     }
 
     fn on_loss(&mut self, _now: Instant, outstanding_bytes: u32) {
-        self.halve(outstanding_bytes);
-        self.cwnd = self.ssthresh;
+        self.remember();
+        self.reduce(outstanding_bytes, BETA);
+        self.base.cwnd = self.base.ssthresh;
     }
 
     fn on_recovered(&mut self, _now: Instant, in_flight_bytes: u32) {
-        // RFC 6582 §3.2 step 3 option (1): no burst when little is out.
-        self.cwnd = self.ssthresh.min(in_flight_bytes.max(self.mss) + self.mss);
+        self.base.recovered(in_flight_bytes);
     }
 
     fn on_timeout(&mut self, _now: Instant, outstanding_bytes: u32, again: bool) {
         if !again {
-            self.halve(outstanding_bytes);
+            self.remember();
+            self.reduce(outstanding_bytes, BETA);
         }
-        self.cwnd = self.mss;
+        self.base.cwnd = self.base.mss;
         self.acked = 0;
     }
 
-    fn on_idle(&mut self) {
-        // RFC 5681 §4.1, with RFC 6928's initial window.
-        self.cwnd = self.cwnd.min(self.initial);
+    fn on_spurious_loss(&mut self) {
+        if let Some(before) = self.memory.as_mut().and_then(|memory| memory.before.take()) {
+            self.base.restore(before);
+        }
+    }
+
+    fn on_ecn(&mut self, _now: Instant, outstanding_bytes: u32) {
+        self.reduce(outstanding_bytes, BETA_ECN);
+        self.base.cwnd = self.base.ssthresh;
+    }
+
+    fn on_unused(&mut self) {
+        self.base.unused();
     }
 
     fn on_mss(&mut self, mss: u32) {
-        self.mss = mss;
-        self.cwnd = self.cwnd.max(mss);
+        self.base.on_mss(mss);
     }
 }
 
@@ -97,24 +114,18 @@ mod tests {
 
     const MSS: u32 = 1000;
 
+    fn reno() -> NewReno {
+        NewReno::new(LossBased::new(MSS, 10 * MSS, true))
+    }
+
     fn ack(bytes: u32) -> AckSample {
-        AckSample {
-            now: Instant::ZERO,
-            acked_bytes: bytes,
-            delivered_bytes: bytes,
-            lost_bytes: 0,
-            in_flight_before_bytes: 0,
-            in_flight_bytes: 0,
-            rtt: None,
-            app_limited: false,
-            phase: Phase::Open,
-        }
+        AckSample { acked_bytes: bytes, delivered_bytes: bytes, ..AckSample::default() }
     }
 
     #[test]
     fn slow_start_doubles_the_window_each_round_trip() {
         // RFC 9293 MUST-19.
-        let mut reno = NewReno::new(MSS, 10 * MSS);
+        let mut reno = reno();
         (0..10).for_each(|_| reno.on_ack(&ack(MSS)));
         assert_eq!(reno.window().cwnd, 20 * MSS);
     }
@@ -122,7 +133,7 @@ mod tests {
     #[test]
     fn congestion_avoidance_adds_one_segment_each_round_trip() {
         // RFC 9293 MUST-19.
-        let mut reno = NewReno::new(MSS, 10 * MSS);
+        let mut reno = reno();
         reno.on_loss(Instant::ZERO, 20 * MSS);
         reno.on_recovered(Instant::ZERO, 10 * MSS);
         assert_eq!(reno.window().cwnd, 10 * MSS);
@@ -132,7 +143,7 @@ mod tests {
 
     #[test]
     fn slow_start_ends_at_ssthresh() {
-        let mut reno = NewReno::new(MSS, 10 * MSS);
+        let mut reno = reno();
         reno.on_timeout(Instant::ZERO, 8 * MSS, false);
         (0..4).for_each(|_| reno.on_ack(&ack(MSS)));
         assert_eq!(reno.window().cwnd, 4 * MSS);
@@ -140,7 +151,7 @@ mod tests {
 
     #[test]
     fn a_timeout_leaves_one_segment_and_halves_only_once() {
-        let mut reno = NewReno::new(MSS, 10 * MSS);
+        let mut reno = reno();
         reno.on_timeout(Instant::ZERO, 10 * MSS, false);
         assert_eq!((reno.window().cwnd, reno.window().ssthresh), (MSS, 5 * MSS));
         reno.on_timeout(Instant::ZERO, 10 * MSS, true);
@@ -150,7 +161,7 @@ mod tests {
 
     #[test]
     fn after_a_timeout_one_ack_grows_the_window_by_one_segment_at_most() {
-        let mut reno = NewReno::new(MSS, 10 * MSS);
+        let mut reno = reno();
         reno.on_timeout(Instant::ZERO, 20 * MSS, false);
         reno.on_ack(&AckSample { phase: Phase::Timeout, ..ack(8 * MSS) });
         assert_eq!(reno.window().cwnd, 2 * MSS);
@@ -158,17 +169,40 @@ mod tests {
 
     #[test]
     fn the_window_does_not_grow_while_the_application_is_the_limit() {
-        let mut reno = NewReno::new(MSS, 10 * MSS);
+        let mut reno = reno();
         reno.on_ack(&AckSample { app_limited: true, ..ack(MSS) });
         reno.on_ack(&AckSample { phase: Phase::Fast, ..ack(MSS) });
         assert_eq!(reno.window().cwnd, 10 * MSS);
     }
 
     #[test]
-    fn idleness_takes_the_window_back_to_the_initial_one() {
-        let mut reno = NewReno::new(MSS, 10 * MSS);
-        (0..100).for_each(|_| reno.on_ack(&ack(MSS)));
-        reno.on_idle();
-        assert_eq!(reno.window().cwnd, 10 * MSS);
+    fn a_window_that_is_not_used_is_halved_down_to_the_initial_one() {
+        // RFC 7661 §4.4.3.
+        let mut reno = reno();
+        (0..50).for_each(|_| reno.on_ack(&ack(MSS)));
+        for expected in [30, 15, 10, 10] {
+            reno.on_unused();
+            assert_eq!(reno.window().cwnd, expected * MSS);
+        }
+    }
+
+    #[test]
+    fn a_loss_that_was_none_gives_the_window_back_once() {
+        let mut reno = reno();
+        reno.on_loss(Instant::ZERO, 10 * MSS);
+        reno.on_spurious_loss();
+        assert_eq!((reno.window().cwnd, reno.window().ssthresh), (10 * MSS, u32::MAX));
+        reno.on_timeout(Instant::ZERO, 10 * MSS, false);
+        reno.on_spurious_loss();
+        reno.on_spurious_loss();
+        assert_eq!((reno.window().cwnd, reno.window().ssthresh), (10 * MSS, u32::MAX));
+    }
+
+    #[test]
+    fn a_mark_costs_less_than_a_loss() {
+        // RFC 8511 §3.1.
+        let mut reno = reno();
+        reno.on_ecn(Instant::ZERO, 10 * MSS);
+        assert_eq!((reno.window().cwnd, reno.window().ssthresh), (8 * MSS, 8 * MSS));
     }
 }

@@ -6,7 +6,7 @@ use crate::base::random::Random;
 use crate::base::ranges::Range;
 use crate::base::seq::Seq;
 use crate::network::packet::PathErrorKind;
-use crate::transport::tcp::config::{Config, Keepalive};
+use crate::transport::tcp::config::{Algorithm, Config, Ecn, Keepalive};
 use crate::transport::tcp::options::{Options, Timestamps};
 use crate::transport::tcp::segment::{Flags, Segment};
 
@@ -57,6 +57,7 @@ fn segment(random: &mut Random) -> Segment {
         options,
         payload: octets(0, len),
         segment_size: (len > 1000).then(|| [0, 1, 1460][random.below(3) as usize]),
+        traffic_class: random.below(4) as u8,
     }
 }
 
@@ -66,6 +67,8 @@ fn torment(seed: u64) {
         timestamps: random.chance(0.5),
         sack: random.chance(0.5),
         window_scale: random.chance(0.5),
+        congestion: [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Bbr][random.below(3) as usize],
+        ecn: [Ecn::Off, Ecn::Passive, Ecn::On][random.below(3) as usize],
         receive_buffer: [100, 5_000, 200_000][random.below(3) as usize],
         keepalive: random.chance(0.3).then(Keepalive::default),
         ..Config::default()

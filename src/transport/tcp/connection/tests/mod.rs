@@ -7,6 +7,7 @@ mod arriving;
 mod autotuning;
 mod closing;
 mod hostile;
+mod marking;
 mod opening;
 mod pair;
 mod patience;

@@ -6,7 +6,7 @@ use crate::base::counters::Counter;
 use crate::base::random::Random;
 use crate::base::seq::Seq;
 use crate::base::time::{Duration, Instant};
-use crate::transport::tcp::config::Config;
+use crate::transport::tcp::config::{Algorithm, Config, Ecn};
 use crate::transport::tcp::connection::{Connection, Read};
 use crate::transport::tcp::segment::Segment;
 use crate::transport::tcp::state::State;
@@ -250,6 +250,9 @@ fn random_pair(seed: u64) -> Pair {
         timestamps: random.chance(0.7),
         sack: random.chance(0.6),
         window_scale: random.chance(0.7),
+        congestion: [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Bbr][random.below(3) as usize],
+        pacing: random.chance(0.7),
+        ecn: [Ecn::Off, Ecn::Passive, Ecn::On][random.below(3) as usize],
         user_timeout: None,
         syn_retries: 30,
         // An RTO that has backed off to two minutes must find the other end still in TIME-WAIT: a closed one answers

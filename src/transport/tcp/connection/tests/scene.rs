@@ -10,7 +10,7 @@ use crate::base::ranges::Range;
 use crate::base::seq::Seq;
 use crate::base::time::Duration;
 use crate::network::packet::{PathError, PathErrorKind};
-use crate::transport::tcp::config::Config;
+use crate::transport::tcp::config::{Algorithm, Config};
 use crate::transport::tcp::connection::{Connection, Handshake, Read};
 use crate::transport::tcp::options::{Options, Timestamps};
 use crate::transport::tcp::segment::{Flags, Segment};
@@ -104,6 +104,9 @@ impl Scene {
             timestamps: false,
             sack: false,
             window_scale: false,
+            // What is sent when is then a matter of halves and whole segments.
+            congestion: Algorithm::NewReno,
+            pacing: false,
             ..Config::default()
         }
     }
@@ -123,9 +126,13 @@ impl Scene {
 
     /// Opened by us, with the options of `syn_ack`.
     pub(super) fn opened(config: Config, syn_ack: Segment) -> Self {
+        Scene::opened_with_flags(config, syn_ack, Flags::SYN | Flags::ACK)
+    }
+
+    pub(super) fn opened_with_flags(config: Config, syn_ack: Segment, flags: Flags) -> Self {
         let mut scene = Scene::syn_sent_with(config);
         scene.drain();
-        scene.send(Segment { flags: Flags::SYN | Flags::ACK, ack: OURS, ..syn_ack });
+        scene.send(Segment { flags, ack: OURS, ..syn_ack });
         scene.drain();
         assert_eq!(scene.state(), State::Established);
         scene
@@ -317,6 +324,7 @@ pub(super) fn handshake() -> Handshake {
         window_scale: None,
         sack: false,
         timestamps: None,
+        ecn: false,
         window: 60_000,
         rtt: Some(ms(10)),
         syn_ack_retransmitted: false,

@@ -298,18 +298,24 @@ fn the_user_chooses_hop_limit_and_traffic_class() {
 }
 
 #[test]
-fn after_a_silence_the_window_begins_anew() {
-    // RFC 5681 §4.1.
+fn a_window_outlives_a_silence_of_five_minutes_and_loses_half_with_each() {
+    // RFC 7661 §4.4.3.
     let mut scene = Scene::established();
     for n in 1..=5 {
         scene.write(10_000);
         scene.drain();
         scene.send(peer(0, n * 10_000));
     }
-    assert!(scene.connection.info().cwnd_bytes > 10_000);
-    scene.run(secs(10));
+    let cwnd = scene.connection.info().cwnd_bytes;
+    assert!(cwnd > 20_000, "{cwnd}");
+    scene.run(secs(290));
+    scene.write(10_000);
+    scene.drain();
+    scene.send(peer(0, 60_000));
+    assert!(scene.connection.info().cwnd_bytes >= cwnd);
+    scene.run(secs(20));
     scene.write(100);
-    assert_eq!(scene.connection.info().cwnd_bytes, 10_000);
+    assert_eq!(scene.connection.info().cwnd_bytes, cwnd / 2);
 }
 
 #[test]

@@ -1,0 +1,71 @@
+//! When data goes out: spread over the round trip in place of one burst, so that a short queue on the way holds it.
+//!
+//! The rate is the congestion control's own (BBR), or the window over the round-trip time with some room to grow. After
+//! each piece the next waits until the rate allows it; a timer that came late is made up for, within bounds. Not
+//! paced are the initial window, whose burst every path has to take (RFC 6928), a retransmission that recovery calls
+//! urgent, and everything where the round trip is shorter than [`LEAST_RTT`]: there a timer is coarser than the gaps,
+//! and the queue between the ends is our own.
+
+use super::Connection;
+use crate::base::time::{Duration, Instant};
+
+/// Shorter round trips are not worth a timer for each piece.
+const LEAST_RTT: Duration = Duration::from_millis(1);
+/// Percent of the window in a round trip, while it may double in one.
+const SLOW_START_PERCENT: u64 = 200;
+/// And otherwise: enough that pacing never is what keeps the window from growing.
+const AVOIDANCE_PERCENT: u64 = 120;
+/// How much time's worth goes out at once.
+const QUANTUM_PER_SECOND: u64 = 1000;
+/// A late timer, or a pause, is made up for by so much.
+const CREDIT: Duration = Duration::from_millis(2);
+/// Segments at the beginning that are not held back.
+const UNPACED_SEGMENTS: u64 = 10;
+
+/// The release time.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pacing {
+    /// No data goes before this.
+    pub(super) release_at: Instant,
+}
+
+impl Pacing {
+    /// True if data has to wait.
+    pub(super) fn holds_back(&self, now: Instant) -> bool {
+        now < self.release_at
+    }
+}
+
+impl Connection {
+    /// Octets a second at which data goes out; `None` as fast as the window lets.
+    pub(super) fn pacing_rate(&self) -> Option<u64> {
+        let window = self.congestion.window();
+        if window.pacing_rate.is_some() {
+            return window.pacing_rate;
+        }
+        if !self.config.pacing || self.rtt.min()? < LEAST_RTT {
+            return None;
+        }
+        let percent = if window.cwnd < window.ssthresh / 2 { SLOW_START_PERCENT } else { AVOIDANCE_PERCENT };
+        let nanos = u64::try_from(self.rtt.srtt()?.as_nanos()).unwrap_or(u64::MAX).max(1);
+        Some((u64::from(window.cwnd) * percent * 10_000_000 / nanos).max(1))
+    }
+
+    /// The most octets that go out at once: about a millisecond's worth, whole segments, at least two.
+    pub(super) fn pacing_quantum(&self) -> u32 {
+        let Some(rate) = self.pacing_rate() else { return u32::MAX };
+        let mss = self.mss();
+        let quantum = u32::try_from(rate / QUANTUM_PER_SECOND).unwrap_or(u32::MAX);
+        quantum.max(2 * mss) / mss * mss
+    }
+
+    /// `octets` went out: what follows waits as long as they take.
+    pub(super) fn note_paced(&mut self, octets: u32, now: Instant) {
+        let Some(rate) = self.pacing_rate() else { return };
+        if self.totals.bytes_sent <= UNPACED_SEGMENTS * u64::from(self.mss()) {
+            return;
+        }
+        let nanos = u64::from(octets) * 1_000_000_000 / rate.max(1);
+        self.pacing.release_at = self.pacing.release_at.max(now - CREDIT) + Duration::from_nanos(nanos);
+    }
+}

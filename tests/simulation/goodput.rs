@@ -1,0 +1,77 @@
+//! How much gets through lines that delay, lose and reorder, and how the window moves, for each congestion control.
+
+use crate::lines::{pair, transfer};
+use crate::snapshots::assert_snapshot;
+use std::fmt::Write;
+use tapstack::base::counters::Counter;
+use tapstack::base::time::Duration;
+use tapstack::physical::cable::Faults;
+use tapstack::transport::tcp::config::{Algorithm, Config};
+
+const RATE: u64 = 20_000_000;
+const TOTAL: u64 = 4 << 20;
+
+const ALL: [(Algorithm, &str); 3] =
+    [(Algorithm::Cubic, "cubic"), (Algorithm::NewReno, "newreno"), (Algorithm::Bbr, "bbr")];
+
+/// Megabits a second, the segments sent again for each hundred, and timeouts.
+fn goodput(congestion: Algorithm, line: &Faults) -> (f64, f64, u64) {
+    let (mut world, client, server) = pair(line, &Config { congestion, ..Config::default() });
+    let start = world.now();
+    let seen = transfer(&world, (client, server), TOTAL, Duration::ZERO);
+    assert!(world.run_until(Duration::from_secs(3600), |_| seen.borrow().end_at.is_some()), "{seen:?}");
+    let took = seen.borrow().end_at.unwrap().since(start).as_secs_f64();
+    let again = world.count_of(client, Counter::TcpRetransSegs) as f64;
+    let sent = world.count_of(client, Counter::TcpOutSegs) as f64;
+    (TOTAL as f64 * 8.0 / took / 1e6, again / sent * 100.0, world.count_of(client, Counter::TcpTimeouts))
+}
+
+#[test]
+fn bad_lines_carry_what_the_table_has() {
+    let mut table = String::from(
+        "4 MiB over a line of 20 Mbit/s whose queue holds 100 frames: megabits a second, segments sent again for each\n\
+         hundred, timeouts.\n\n\
+         loss %  reorder %  rtt ms       cubic               newreno               bbr\n",
+    );
+    for rtt in [10, 100] {
+        for (loss, reorder) in [(0.0, 0.0), (0.001, 0.0), (0.01, 0.0), (0.03, 0.0), (0.0, 0.05)] {
+            write!(table, "{:>6.1}  {:>9.0}  {rtt:>6}", loss * 100.0, reorder * 100.0).unwrap();
+            let delay = Duration::from_millis(rtt) / 2;
+            let line = Faults { loss, reorder, delay, rate: Some(RATE), ..Faults::default() };
+            for (congestion, _) in ALL {
+                let (rate, again, timeouts) = goodput(congestion, &line);
+                write!(table, "   {rate:>5.1} {again:>6.2} {timeouts:>3}").unwrap();
+            }
+            table += "\n";
+        }
+    }
+    assert_snapshot("goodput", &table);
+}
+
+#[test]
+fn the_window_moves_round_by_round_as_the_table_has_it() {
+    let mut table = String::from(
+        "The congestion window in segments at the end of each round trip of 50 ms: a line of 20 Mbit/s (86 segments) whose\n\
+         queue holds 43 more.\n\n round  cubic  newreno   bbr\n",
+    );
+    let line = Faults { delay: Duration::from_millis(25), rate: Some(RATE), queue: 43 * 1514, ..Faults::default() };
+    let windows = ALL.map(|(congestion, _)| {
+        let (mut world, client, server) = pair(&line, &Config { congestion, ..Config::default() });
+        let _seen = transfer(&world, (client, server), 64 << 20, Duration::ZERO);
+        // ARP and the handshake take a round trip each.
+        world.run_for(Duration::from_millis(100));
+        (0..120)
+            .map(|_| {
+                world.run_for(Duration::from_millis(50));
+                let rows = world.stack(client, |stack| stack.show_sockets());
+                let details = rows.iter().find(|row| row.details.get("cwnd_bytes").is_some()).unwrap();
+                details.details["cwnd_bytes"].as_u64().unwrap() / 1448
+            })
+            .collect::<Vec<u64>>()
+    });
+    for round in 0..windows[0].len() {
+        let [cubic, reno, bbr] = [0, 1, 2].map(|n| windows[n][round]);
+        writeln!(table, "{:>6}  {cubic:>5}  {reno:>7}  {bbr:>4}", round + 1).unwrap();
+    }
+    assert_snapshot("windows", &table);
+}
