@@ -241,6 +241,7 @@ fn with_config(mut datagram: Datagram, config: &Config) -> Datagram {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::transport::tcp::config;
     use crate::transport::tcp::segment::Flags;
 
     const IRS: Seq = Seq(1000);
@@ -263,6 +264,38 @@ mod tests {
     #[test]
     fn a_half_open_connection_takes_less_than_256_bytes() {
         assert!(size_of::<Embryo>() < 256, "{}", size_of::<Embryo>());
+    }
+
+    fn flags_of_answer(ecn: config::Ecn, syns: &[Flags]) -> Flags {
+        let sockets = (SocketAddr::from(([192, 0, 2, 2], 80)), SocketAddr::from(([192, 0, 2, 9], 4000)));
+        let config = Config { ecn, ..Config::default() };
+        let syn = |flags: &Flags| Segment { seq: IRS, flags: Flags::SYN | *flags, ..Segment::default() };
+        let first = syn(&syns[0]);
+        let handshake = handshake_of_syn(sockets.0, sockets.1, ISS, &first, 0, &config, Instant::ZERO);
+        let mut embryo = Embryo::new(ListenerId::default(), handshake, &config, Instant::ZERO);
+        syns[1..].iter().for_each(|flags| embryo.on_syn_again(&syn(flags), &config));
+        let mut world = crate::transport::tcp::connection::tests::world::World::new(1);
+        let answer = embryo.syn_ack(&config, &world.cx());
+        crate::transport::tcp::connection::tests::world::segment(&answer).flags
+    }
+
+    #[test]
+    fn a_syn_that_asks_for_ecn_is_answered_as_configured() {
+        // RFC 3168 §6.1.1; RFC 9768 §3.1.2 for a SYN that asks for more, whose third flag we do not read.
+        let (asks, plain) = (Flags::ECE | Flags::CWR, Flags::SYN | Flags::ACK);
+        assert_eq!(flags_of_answer(config::Ecn::Passive, &[asks]), plain | Flags::ECE);
+        assert_eq!(flags_of_answer(config::Ecn::On, &[asks]), plain | Flags::ECE);
+        assert_eq!(flags_of_answer(config::Ecn::Off, &[asks]), plain);
+        assert_eq!(flags_of_answer(config::Ecn::On, &[Flags::ECE]), plain);
+        assert_eq!(flags_of_answer(config::Ecn::On, &[Flags::NONE]), plain);
+    }
+
+    #[test]
+    fn a_syn_that_comes_again_without_asking_gets_no_ecn() {
+        // RFC 3168 §6.1.1.1.
+        let asks = Flags::ECE | Flags::CWR;
+        assert_eq!(flags_of_answer(config::Ecn::Passive, &[asks, Flags::NONE]), Flags::SYN | Flags::ACK);
+        assert_eq!(flags_of_answer(config::Ecn::Passive, &[asks, asks]), Flags::SYN | Flags::ACK | Flags::ECE);
     }
 
     #[test]

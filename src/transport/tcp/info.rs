@@ -50,6 +50,10 @@ pub struct Info {
     pub send_window_scale: Option<u8>,
     /// Our shift.
     pub receive_window_scale: Option<u8>,
+    /// Octets a second at which data goes out, if it is paced.
+    pub pacing_rate_bytes: Option<u64>,
+    /// ECN is in use.
+    pub ecn: bool,
     /// Timestamps are in use.
     pub timestamps: bool,
     /// SACK is in use.

@@ -102,6 +102,9 @@ impl Connection {
     /// The rate of delivery is the application's while that is the limit, and congestion control's own while it holds
     /// back on purpose.
     pub(super) fn note_app_limited(&mut self) {
+        if self.flight.delivery().is_none() {
+            return;
+        }
         let pipe = self.recovery.pipe(&self.flight);
         let has_more = self.output.end().past(self.snd.nxt) >= self.mss() || self.flight.lost() > 0;
         let is_limited = !has_more && pipe < self.congestion.window().cwnd || self.congestion.is_holding_back();

@@ -28,7 +28,7 @@ pub(super) struct Stamp {
 
 /// C: what a connection keeps, and the sample that is being gathered.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Delivery {
+pub(super) struct DeliveryRate {
     /// C.delivered, counted as sequence numbers are.
     delivered: Seq,
     /// C.delivered_time.
@@ -47,7 +47,7 @@ pub(super) struct Delivery {
     losses: Vec<LostPacket>,
 }
 
-impl Delivery {
+impl DeliveryRate {
     /// A record leaves, with which `in_flight` octets are in the network; it is the only one if `is_alone`.
     pub(super) fn on_sent(&mut self, is_alone: bool, in_flight: u32, now: Instant) -> Stamp {
         if is_alone {
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_rate_is_what_was_delivered_over_the_longer_of_the_two_times() {
-        let mut delivery = Delivery::default();
+        let mut delivery = DeliveryRate::default();
         // Ten records of 1000 octets in 10 ms, acknowledged over 20 ms: the path is the limit.
         let stamps: Vec<Stamp> =
             (0..10u32).map(|n| delivery.on_sent(n == 0, (n + 1) * 1000, at(u64::from(n)))).collect();
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_burst_of_acknowledgments_faster_than_a_round_trip_is_no_rate() {
-        let mut delivery = Delivery::default();
+        let mut delivery = DeliveryRate::default();
         let stamp = delivery.on_sent(true, 1000, at(0));
         delivery.on_delivered(1000, at(0), stamp, at(1));
         assert_eq!(delivery.take_sample(Some(Duration::from_millis(2))).unwrap().delivery_rate, 0);
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn samples_are_marked_until_what_was_out_when_the_application_paused_has_arrived() {
-        let mut delivery = Delivery::default();
+        let mut delivery = DeliveryRate::default();
         let first = delivery.on_sent(true, 1000, at(0));
         delivery.on_app_limited(1000);
         let second = delivery.on_sent(false, 2000, at(1));
@@ -179,7 +179,7 @@ mod tests {
 
     #[test]
     fn a_loss_tells_how_much_was_lost_since_it_was_sent() {
-        let mut delivery = Delivery::default();
+        let mut delivery = DeliveryRate::default();
         let stamps = [delivery.on_sent(true, 1000, at(0)), delivery.on_sent(false, 2000, at(1))];
         delivery.on_lost(1000, stamps[0]);
         delivery.on_lost(1000, stamps[1]);

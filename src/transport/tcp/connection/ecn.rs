@@ -8,6 +8,8 @@
 //!      | CWR -----------------------------------------------> |  ends ECE
 //! ```
 //!
+//! DEVIATION(RFC 3168 §6.1.2): an ACK that echoes a mark may grow the window, by the little that one ACK is worth.
+//!
 //! What is sent again, what probes a closed window and what carries no data is not ECN-capable (RFC 3168 §6.1.4 to
 //! §6.1.6). Not here: how far the window goes down (a matter of congestion control, RFC 8511), and the more accurate
 //! feedback of RFC 9768.

@@ -6,7 +6,7 @@
 //! acknowledged, sacked or sent again.
 
 use super::congestion::{LostPacket, RateSample};
-use super::delivery::{Delivery, Stamp};
+use super::delivery::{DeliveryRate, Stamp};
 use crate::base::limits::TCP_FLIGHT_RECORDS;
 use crate::base::ranges::Range;
 use crate::base::seq::Seq;
@@ -69,7 +69,7 @@ pub(super) struct Flight {
     /// Octets at the receiver beyond a gap.
     sacked: u32,
     /// The rate of delivery, for a congestion control that asks for it.
-    delivery: Option<Box<Delivery>>,
+    delivery: Option<Box<DeliveryRate>>,
 }
 
 impl Flight {
@@ -111,7 +111,7 @@ impl Flight {
     }
 
     /// The rate of delivery, where it is measured.
-    pub(super) fn delivery(&mut self) -> Option<&mut Delivery> {
+    pub(super) fn delivery(&mut self) -> Option<&mut DeliveryRate> {
         self.delivery.as_deref_mut()
     }
 

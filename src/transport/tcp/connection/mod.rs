@@ -50,7 +50,7 @@ mod send_buffer;
 mod snd;
 mod syn_sent;
 #[cfg(test)]
-mod tests;
+pub(in crate::transport::tcp) mod tests;
 mod text;
 mod timeouts;
 mod timers;
@@ -423,6 +423,8 @@ impl Connection {
             receive_window_bytes: self.rcv.wnd(),
             send_window_scale: self.agreed.window_scale.map(|scale| scale.theirs),
             receive_window_scale: self.agreed.window_scale.map(|scale| scale.ours),
+            pacing_rate_bytes: self.pacing_rate(),
+            ecn: self.ecn.is_agreed,
             timestamps: self.agreed.timestamps.is_some(),
             sack: self.agreed.sack,
             bytes_sent: self.totals.bytes_sent,

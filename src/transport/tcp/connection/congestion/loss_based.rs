@@ -2,8 +2,11 @@
 //!
 //! DEVIATION(RFC 5681 §3.1): slow start grows the window by the octets acknowledged, not by at most one MSS
 //! an ACK. Receivers that join segments acknowledge dozens of them at once; counting ACKs would starve
-//! them (RFC 3465 argues the same with a smaller limit, and RFC 9406 §4.3 sets none where sending is paced). After a
-//! timeout the limit of one MSS holds, since one ACK may then cover much that left the network long ago.
+//! them (RFC 3465 argues the same with a smaller limit). After a timeout the limit of one MSS holds, since one ACK may
+//! then cover much that left the network long ago.
+//!
+//! DEVIATION(RFC 9406 §4.3): nor is there a limit of eight segments an ACK where sending is not paced, for the same
+//! reason.
 
 use super::hystart::{Growth, HyStart};
 use super::{AckSample, Phase, Window};

@@ -3,6 +3,9 @@
 //! A window that was never filled says nothing of the path. It does not grow then (RFC 9293 §3.8.2); it is *validated*
 //! while at least half of it was acknowledged in a round trip of late (pipeACK), and one that was not validated for
 //! five minutes is given up by half. A pause within those costs nothing: what follows is paced.
+//!
+//! DEVIATION(RFC 7661 §4.4.1): what was sent again in a recovery is not subtracted from the window after it; the
+//! recovery itself follows what is delivered.
 
 use super::Window;
 use crate::base::seq::Seq;

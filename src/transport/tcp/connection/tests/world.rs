@@ -12,8 +12,8 @@ use bytes::Bytes;
 use std::net::IpAddr;
 
 /// Every destination is one hop away with the same MTU.
-pub(super) struct OnePath {
-    pub(super) mtu: u16,
+pub(in crate::transport::tcp) struct OnePath {
+    pub(in crate::transport::tcp) mtu: u16,
 }
 
 impl Paths for OnePath {
@@ -28,15 +28,15 @@ impl Paths for OnePath {
     }
 }
 
-pub(super) struct World {
-    pub(super) now: Instant,
-    pub(super) random: Random,
-    pub(super) counters: Counters,
-    pub(super) paths: OnePath,
+pub(in crate::transport::tcp) struct World {
+    pub(in crate::transport::tcp) now: Instant,
+    pub(in crate::transport::tcp) random: Random,
+    pub(in crate::transport::tcp) counters: Counters,
+    pub(in crate::transport::tcp) paths: OnePath,
 }
 
 impl World {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(in crate::transport::tcp) fn new(seed: u64) -> Self {
         World {
             // Late enough that nothing is at the origin by accident.
             now: Instant::from_secs(1000),
@@ -46,7 +46,7 @@ impl World {
         }
     }
 
-    pub(super) fn cx(&mut self) -> Context<'_> {
+    pub(in crate::transport::tcp) fn cx(&mut self) -> Context<'_> {
         Context {
             now: self.now,
             random: &mut self.random,
@@ -58,7 +58,7 @@ impl World {
 }
 
 /// What the other side receives if `datagram` arrives whole.
-pub(super) fn segment(datagram: &Datagram) -> Segment {
+pub(in crate::transport::tcp) fn segment(datagram: &Datagram) -> Segment {
     let mut bytes = datagram.header.to_vec();
     datagram.body.iter().for_each(|part| bytes.extend_from_slice(part));
     let packet = Packet {
@@ -78,7 +78,7 @@ pub(super) fn segment(datagram: &Datagram) -> Segment {
 }
 
 /// What the other side receives if a device that cannot take super-segments sends `datagram`.
-pub(super) fn cut(datagram: &Datagram) -> Vec<Segment> {
+pub(in crate::transport::tcp) fn cut(datagram: &Datagram) -> Vec<Segment> {
     let whole = segment(datagram);
     let Some(size) = whole.segment_size else { return vec![whole] };
     let size = usize::from(size);

@@ -1,6 +1,6 @@
 //! BBR on a path that the test computes: one bottleneck, a queue, and losses by a rule.
 
-use super::super::super::delivery::Delivery;
+use super::super::super::delivery::DeliveryRate;
 use super::*;
 use std::collections::VecDeque;
 
@@ -14,7 +14,7 @@ struct Path {
     now: Instant,
     free_at: Instant,
     bbr: Bbr,
-    delivery: Delivery,
+    delivery: DeliveryRate,
     in_flight: u32,
     /// When each segment is acknowledged, or found lost; when it was sent, and its stamp.
     out: VecDeque<(Instant, bool, Instant, super::super::super::delivery::Stamp)>,
@@ -35,7 +35,7 @@ impl Path {
             now,
             free_at: now,
             bbr: Bbr::new(MSS, 10 * MSS, Some(rtt), 7, now),
-            delivery: Delivery::default(),
+            delivery: DeliveryRate::default(),
             in_flight: 0,
             out: VecDeque::new(),
             delivered: 0,
