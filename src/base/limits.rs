@@ -68,6 +68,8 @@ pub const TCP_UNSENT: usize = 512 << 10;
 pub const TCP_OUT_OF_ORDER_RANGES: usize = 256;
 /// Records of what one connection has out; SACK blocks of a hostile peer cannot split them further.
 pub const TCP_FLIGHT_RECORDS: usize = 4_096;
+/// Hosts whose round-trip time earlier connections have left behind.
+pub const TCP_METRICS: usize = 4_096;
 /// Challenge ACKs a second in all (RFC 5961 §7).
 pub const TCP_CHALLENGE_ACKS_PER_SECOND: u32 = 1_000;
 /// Resets a second for segments that belong to nothing.

@@ -100,6 +100,7 @@ impl CableArguments {
             jitter: self.jitter.0,
             keep_order: self.keep_order,
             rate: self.rate.map(|rate| rate.0),
+            mark: None,
             queue: usize::try_from(self.queue.0).unwrap_or(usize::MAX),
         };
         let taps = [self.first.clone(), self.second.clone()];

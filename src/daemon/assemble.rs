@@ -92,6 +92,7 @@ fn tcp_config(knobs: &config::Tcp) -> tcp::config::Config {
         hystart: knobs.hystart,
         pacing: knobs.pacing,
         ecn: knobs.ecn,
+        recall: knobs.metrics,
         ..tcp::config::Config::default()
     }
 }

@@ -15,7 +15,7 @@ use crate::base::limits;
 use crate::base::time::Duration;
 use crate::daemon::units::{ByteCount, Period};
 use crate::datalink::Mac;
-use crate::transport::tcp::config::{Algorithm, Ecn};
+use crate::transport::tcp::config::{Algorithm, Ecn, Recall};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
@@ -257,6 +257,8 @@ pub struct Tcp {
     pub pacing: bool,
     /// Explicit congestion notification.
     pub ecn: Ecn,
+    /// What a connection takes over from earlier ones to the same host.
+    pub metrics: Recall,
 }
 
 impl Default for Tcp {
@@ -274,6 +276,7 @@ impl Default for Tcp {
             hystart: true,
             pacing: true,
             ecn: Ecn::default(),
+            metrics: Recall::default(),
         }
     }
 }

@@ -12,6 +12,7 @@
 //!
 //! A lost frame has taken its time on the line: loss is what noise does to a signal, not what a full queue does.
 
+use crate::base::checksum::Sum;
 use crate::base::limits::CABLE_FRAMES;
 use crate::base::random::Random;
 use crate::base::time::{Duration, Instant};
@@ -43,6 +44,9 @@ pub struct Faults {
     pub rate: Option<u64>,
     /// Bytes that may wait for the line if the rate is limited; what does not fit is dropped at the tail.
     pub queue: usize,
+    /// Bytes that wait from which on an ECN-capable IPv4 packet in a plain Ethernet frame is marked (RFC 3168 §5); it is
+    /// still dropped when the queue is full.
+    pub mark: Option<usize>,
 }
 
 /// The queue in front of a line with a limited rate, unless another is asked for: 100 full-sized frames.
@@ -66,6 +70,7 @@ impl Default for Faults {
             keep_order: false,
             rate: None,
             queue: DEFAULT_QUEUE,
+            mark: None,
         }
     }
 }
@@ -81,6 +86,8 @@ pub struct CableCounts {
     pub delivered: u64,
     /// Bytes taken out.
     pub delivered_bytes: u64,
+    /// Frames marked because many waited.
+    pub marked: u64,
     /// Frames that did not fit the queue.
     pub queue_drops: u64,
     /// Frames lost on the line.
@@ -145,10 +152,17 @@ impl Cable {
         let mut frame = frame.into();
         self.counts.sent += 1;
         self.counts.sent_bytes += frame.len() as u64;
+        let waiting = self.waiting_bytes(now);
         let Some(leaves) = self.pass_queue(frame.len(), now) else {
             self.counts.queue_drops += 1;
             return;
         };
+        if self.faults.mark.is_some_and(|mark| waiting >= mark as u128)
+            && let Some(marked) = marked(&frame)
+        {
+            self.counts.marked += 1;
+            frame = marked;
+        }
         if self.random.chance(self.faults.loss) {
             self.counts.lost += 1;
             return;
@@ -204,6 +218,12 @@ impl Cable {
         self.faults = faults;
     }
 
+    /// Bytes that wait for the line.
+    fn waiting_bytes(&self, now: Instant) -> u128 {
+        let rate = self.faults.rate.unwrap_or(0);
+        self.free_at.since(now).as_nanos() * u128::from(rate) / 8 / 1_000_000_000
+    }
+
     /// When a frame of `len` bytes has left the queue and the line, or `None` if the queue is full.
     fn pass_queue(&mut self, len: usize, now: Instant) -> Option<Instant> {
         if self.underway.len() + self.held.len() >= CABLE_FRAMES {
@@ -211,8 +231,7 @@ impl Cable {
         }
         let Some(rate) = self.faults.rate.filter(|rate| *rate > 0) else { return Some(now) };
         let starts = self.free_at.max(now);
-        let waiting_bytes = starts.since(now).as_nanos() * u128::from(rate) / 8 / 1_000_000_000;
-        if waiting_bytes + len as u128 > self.faults.queue.max(len) as u128 {
+        if self.waiting_bytes(now) + len as u128 > self.faults.queue.max(len) as u128 {
             return None;
         }
         let nanos = len as u128 * 8 * 1_000_000_000 / u128::from(rate);
@@ -271,6 +290,26 @@ impl Cable {
             }
         }
     }
+}
+
+/// The frame with CE set, if it carries an IPv4 packet that says ECT(0) or ECT(1). The checksum is adjusted as
+/// RFC 1624 has it.
+fn marked(frame: &[u8]) -> Option<Bytes> {
+    const ETHERTYPE: std::ops::Range<usize> = 12..14;
+    const TRAFFIC_CLASS: usize = 15;
+    const CHECKSUM: std::ops::Range<usize> = 24..26;
+    let old = *frame.get(TRAFFIC_CLASS)?;
+    if frame.get(ETHERTYPE)? != [0x08, 0x00] || !matches!(old & 3, 1 | 2) {
+        return None;
+    }
+    let mut frame = frame.to_vec();
+    *frame.get_mut(TRAFFIC_CLASS)? = old | 3;
+    let field = frame.get_mut(CHECKSUM)?;
+    // HC' = ~(~HC + ~m + m'): the first byte of the word that changes, version and header length, stays.
+    let sum = Sum::ZERO.add_u16(!u16::from_be_bytes(<[u8; 2]>::try_from(&*field).ok()?));
+    let sum = sum.add_u16(!u16::from(old)).add_u16(u16::from(old | 3));
+    field.copy_from_slice(&sum.checksum().to_be_bytes());
+    Some(frame.into())
 }
 
 /// Both directions of a line, each with faults and randomness of its own.

@@ -347,6 +347,7 @@ impl Stack {
             limit("TCP connections", self.tcp.connections(), limits::TCP_CONNECTIONS),
             limit("TCP half-open", self.tcp.embryos(), limits::TCP_EMBRYOS),
             limit("TCP TIME-WAIT", self.tcp.time_waits(), limits::TCP_TIME_WAITS),
+            limit("TCP metrics", self.tcp.known_hosts(), limits::TCP_METRICS),
         ]
     }
 

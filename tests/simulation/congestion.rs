@@ -5,7 +5,7 @@ use crate::lines::{pair, transfer};
 use tapstack::base::counters::Counter;
 use tapstack::base::time::Duration;
 use tapstack::physical::cable::{CableCounts, Faults};
-use tapstack::transport::tcp::config::Config;
+use tapstack::transport::tcp::config::{Config, Ecn};
 
 struct Figures {
     took: Duration,
@@ -100,4 +100,17 @@ fn the_initial_window_is_ten_segments() {
     // ARP and the handshake take 200 ms each, and the data 100 ms.
     assert!(quick.took < Duration::from_millis(550), "{:?}", quick.took);
     assert!(slow.took > Duration::from_millis(800), "{:?}", slow.took);
+}
+
+#[test]
+fn routers_that_mark_keep_the_queue_short_without_a_loss() {
+    // RFC 3168: both ends do ECN, and the bottleneck marks from a fifth of its queue on.
+    let line = Faults { mark: Some(20_000), ..bottleneck(100_000) };
+    let with = |ecn| run(&line, &Config { ecn, ..Config::default() }, 8 << 20);
+    let marked = with(Ecn::On);
+    assert!(marked.cable.marked > 10, "{:?}", marked.cable);
+    assert_eq!((marked.cable.queue_drops, marked.retransmitted), (0, 0));
+    let dropped = with(Ecn::Passive);
+    assert_eq!(dropped.cable.marked, 0, "nobody asked");
+    assert!(marked.took < dropped.took.mul_f64(1.1), "{:?} and {:?}", marked.took, dropped.took);
 }

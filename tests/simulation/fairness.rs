@@ -17,7 +17,7 @@ use tapstack::transport::tcp::config::{Algorithm, Config};
 const RATE: u64 = 20_000_000;
 /// Before it is measured, the flows get to know each other.
 const WARM_UP: Duration = Duration::from_secs(10);
-const MEASURED: Duration = Duration::from_secs(20);
+const MEASURED: Duration = Duration::from_secs(10);
 
 /// (sum x)^2 / (n sum x^2): 1 if all have the same, 1/n if one has all.
 fn jain(shares: &[f64]) -> f64 {

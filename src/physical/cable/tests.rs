@@ -182,3 +182,25 @@ fn a_line_has_different_luck_in_each_direction() {
     assert_ne!(luck(|line| &mut line.forth), luck(|line| &mut line.back));
     assert!(line.is_empty());
 }
+
+#[test]
+fn what_waits_behind_many_is_marked_if_it_can_be() {
+    // RFC 3168 §5, RFC 1624.
+    let packet = |ecn: u8| {
+        let mut frame = vec![0u8; 100];
+        frame[12..14].copy_from_slice(&[0x08, 0x00]);
+        frame[14..34].copy_from_slice(&[0x45, ecn, 0, 86, 0, 1, 0, 0, 64, 6, 0, 0, 192, 0, 2, 1, 192, 0, 2, 2]);
+        let checksum = Sum::ZERO.add_bytes(&frame[14..34]).checksum();
+        frame[24..26].copy_from_slice(&checksum.to_be_bytes());
+        frame
+    };
+    let faults = Faults { rate: Some(8_000), mark: Some(100), queue: 1000, ..Faults::default() };
+    let mut cable = Cable::new(faults, 1);
+    for ecn in [2, 2, 1, 0, 3] {
+        cable.send(packet(ecn), Instant::ZERO);
+    }
+    let arrived: Vec<Bytes> = std::iter::from_fn(|| cable.receive(Instant::FAR_FUTURE)).collect();
+    assert_eq!(arrived.iter().map(|frame| frame[15]).collect::<Vec<_>>(), [2, 3, 3, 0, 3]);
+    assert!(arrived.iter().all(|frame| Sum::ZERO.add_bytes(&frame[14..34]).is_valid()));
+    assert_eq!(cable.counts().marked, 2);
+}

@@ -53,6 +53,19 @@ pub enum Ecn {
     On,
 }
 
+/// What a connection takes over from earlier ones to the same host.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Recall {
+    /// Nothing.
+    Off,
+    /// How long the round trip may be.
+    #[default]
+    Rtt,
+    /// And where slow start ended.
+    All,
+}
+
 /// What may be chosen for a connection. It does not change once the connection is open, but for what
 /// [`crate::transport::tcp::connection::Connection`] has a setter for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -93,6 +106,8 @@ pub struct Config {
     pub pacing: bool,
     /// Whether routers may mark what they would drop.
     pub ecn: Ecn,
+    /// What is taken over from earlier connections to the same host.
+    pub recall: Recall,
     /// The initial window in segments (RFC 6928).
     pub initial_window: u32,
     /// The time in TIME-WAIT, twice the MSL (RFC 9293 MUST-13).
@@ -137,6 +152,7 @@ impl Default for Config {
             hystart: true,
             pacing: true,
             ecn: Ecn::default(),
+            recall: Recall::default(),
             initial_window: 10,
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),

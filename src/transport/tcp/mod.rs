@@ -9,6 +9,7 @@
 //! | where is a SYN to a closed port answered? | [`table`] finds no listener, [`reset`] builds the answer |
 //! | what bounds memory under a SYN flood? | `listener` counts half-open connections, [`cookie`] takes over |
 //! | where does an initial sequence number come from? | [`isn`] |
+//! | what did earlier connections learn of a host? | `metrics` |
 //! | what bounds what strangers make us send? | `replies` |
 
 pub mod config;
@@ -19,6 +20,7 @@ pub mod ends;
 pub mod info;
 pub mod isn;
 mod listener;
+mod metrics;
 pub mod mss;
 pub mod options;
 mod replies;

@@ -51,6 +51,7 @@ use crate::transport::tcp::embryo::Embryo;
 use crate::transport::tcp::ends::Ends;
 use crate::transport::tcp::isn::InitialNumbers;
 use crate::transport::tcp::listener::Listener;
+use crate::transport::tcp::metrics::MetricsCache;
 use crate::transport::tcp::replies::Replies;
 use crate::transport::tcp::segment::Segment;
 use crate::transport::tcp::time_wait::{self, TimeWait, TimeWaitId, TimeWaits};
@@ -101,6 +102,8 @@ pub struct Tcp {
     numbers: InitialNumbers,
     cookies: Cookies,
     ephemeral: Ephemeral,
+    /// What earlier connections have learned.
+    metrics: MetricsCache,
     defaults: Rc<Config>,
 }
 
@@ -125,6 +128,7 @@ impl Tcp {
             numbers: InitialNumbers::new(random),
             cookies: Cookies::new(random),
             ephemeral: Ephemeral::new(random),
+            metrics: MetricsCache::new(random),
             defaults: Rc::new(defaults),
         }
     }
@@ -390,7 +394,7 @@ impl Tcp {
             self.owners.remove(slot.connection.ends(), Owner::Connection(id));
             // An application that has not accepted it need not learn of it.
             if slot.is_let_go || slot.listener.is_some() {
-                self.remove_connection(id);
+                self.remove_connection(id, cx.now);
             }
             return;
         }
@@ -402,7 +406,7 @@ impl Tcp {
             && !has_output
             && let Some(facts) = slot.connection.time_wait()
         {
-            self.remove_connection(id);
+            self.remove_connection(id, cx.now);
             self.keep_time_wait(TimeWait::new(&facts));
             return;
         }
@@ -421,9 +425,12 @@ impl Tcp {
         self.timers.set(TimerKey::TimeWait(id), deadline);
     }
 
-    fn remove_connection(&mut self, id: ConnectionId) {
+    fn remove_connection(&mut self, id: ConnectionId, now: Instant) {
         let Some(slot) = self.connections.remove(id) else { return };
         self.owners.remove(slot.connection.ends(), Owner::Connection(id));
+        if let Some(metrics) = slot.connection.metrics(now) {
+            self.metrics.note(slot.connection.remote().ip(), metrics);
+        }
         if let Some(listener) = slot.listener.and_then(|listener| self.listeners.get_mut(listener)) {
             listener.waiting.retain(|waiting| *waiting != id);
         }

@@ -11,7 +11,7 @@ use crate::base::counters::Counter;
 use crate::base::drops::{DropReason, Outcome};
 use crate::base::time::{Duration, Instant};
 use crate::transport::Context;
-use crate::transport::tcp::config::Algorithm;
+use crate::transport::tcp::config::{Algorithm, Recall};
 use crate::transport::tcp::segment::Segment;
 use crate::transport::tcp::state::State;
 use std::ops::ControlFlow::{Break, Continue};
@@ -81,8 +81,18 @@ impl Connection {
 
     /// The round trip and the MSS are known: the window is that of RFC 6928.
     fn start_congestion_control(&mut self, cx: &mut Context) {
-        let mut start =
-            Start { now: cx.now, mss: self.mss(), syn_was_lost: self.snd.syn_was_lost, srtt: self.rtt.srtt(), seed: 0 };
+        let recalled = self.recalled.take();
+        if let Some(metrics) = &recalled {
+            self.rtt.on_recalled(metrics.srtt, metrics.rttvar);
+        }
+        let mut start = Start {
+            now: cx.now,
+            mss: self.mss(),
+            syn_was_lost: self.snd.syn_was_lost,
+            srtt: self.rtt.srtt(),
+            ssthresh: recalled.and_then(|metrics| metrics.ssthresh).filter(|_| self.config.recall == Recall::All),
+            seed: 0,
+        };
         if self.config.congestion == Algorithm::Bbr {
             start.seed = cx.random.next_u64();
         }

@@ -36,8 +36,10 @@ pub(super) struct Ecn {
     echoes: bool,
     /// The window was reduced, and the peer has not been told.
     owes_cwr: bool,
-    /// SND.NXT when the window was last reduced: a mark of before that is old news.
-    reduced_at: Option<Seq>,
+    /// The window was reduced, and what was out then is not yet acknowledged: a mark of before that is old news.
+    is_reduced: bool,
+    /// SND.NXT at that time.
+    reduced_at: Seq,
 }
 
 /// The flags of our SYN (RFC 3168 §6.1.1), unless it had to be sent again: the flags may be why nobody answered
@@ -73,8 +75,8 @@ impl Connection {
 
     /// An acknowledgment arrived: the first in a round trip that echoes a mark reduces the window (RFC 3168 §6.1.2).
     pub(super) fn note_echo(&mut self, seg: &Segment, now: Instant) {
-        let is_news = self.ecn.reduced_at.is_none_or(|at| self.snd.una.at_or_after(at));
-        if !self.ecn.is_agreed || !seg.flags.has(Flags::ECE) || !is_news {
+        self.ecn.is_reduced &= self.snd.una.before(self.ecn.reduced_at);
+        if !self.ecn.is_agreed || !seg.flags.has(Flags::ECE) || self.ecn.is_reduced {
             return;
         }
         let cwnd = self.congestion.window().cwnd;
@@ -86,7 +88,8 @@ impl Connection {
     pub(super) fn note_reduced(&mut self) {
         if self.ecn.is_agreed {
             self.ecn.owes_cwr = true;
-            self.ecn.reduced_at = Some(self.snd.nxt);
+            self.ecn.is_reduced = true;
+            self.ecn.reduced_at = self.snd.nxt;
         }
     }
 

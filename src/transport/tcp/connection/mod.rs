@@ -65,9 +65,10 @@ use crate::base::seq::Seq;
 use crate::base::time::Instant;
 use crate::network::packet::PathErrorKind;
 use crate::transport::Context;
-use crate::transport::tcp::config::Config;
+use crate::transport::tcp::config::{Config, Recall};
 use crate::transport::tcp::ends::Ends;
 use crate::transport::tcp::info::{Info, TimerInfo};
+use crate::transport::tcp::metrics::Metrics;
 use crate::transport::tcp::mss::{default_mss, mss_for};
 use crate::transport::tcp::options::TIMESTAMPS_LEN;
 use crate::transport::tcp::state::State;
@@ -114,6 +115,8 @@ pub struct Connection {
     recovery: Recovery,
     congestion: Controller,
     usage: Validation,
+    /// What earlier connections to the same host have learned, until it is used.
+    recalled: Option<Box<Metrics>>,
     pacing: Pacing,
     ecn: Ecn,
     timers: Timers,
@@ -234,9 +237,10 @@ impl Connection {
             recovery: Recovery::default(),
             congestion: congestion::start(
                 &config,
-                Start { now: cx.now, mss: u32::from(peer_mss), syn_was_lost: false, srtt: None, seed: 0 },
+                Start { now: cx.now, mss: u32::from(peer_mss), syn_was_lost: false, ..Start::default() },
             ),
             usage: Validation::default(),
+            recalled: None,
             pacing: Pacing::default(),
             ecn: Ecn::default(),
             timers: Timers::new(),
@@ -393,6 +397,23 @@ impl Connection {
             timestamps: self.agreed.timestamps,
             deadline: self.timers.due(Timer::Close).unwrap_or(Instant::ZERO),
             duration: self.config.time_wait,
+        })
+    }
+
+    /// What earlier connections to the same host have learned.
+    pub(in crate::transport::tcp) fn recall(&mut self, metrics: Option<Metrics>) {
+        self.recalled = metrics.filter(|_| self.config.recall != Recall::Off).map(Box::new);
+    }
+
+    /// What the next connection to the same host may begin with, if this one has learned anything.
+    pub(in crate::transport::tcp) fn metrics(&self, now: Instant) -> Option<Metrics> {
+        let srtt = self.rtt.srtt().filter(|_| self.totals.bytes_acked > 0)?;
+        let ssthresh = self.congestion.window().ssthresh;
+        Some(Metrics {
+            srtt,
+            rttvar: self.rtt.rttvar(),
+            ssthresh: (ssthresh != u32::MAX).then_some(ssthresh),
+            noted_at: now,
         })
     }
 

@@ -67,6 +67,16 @@ impl Rtt {
         self.backoff = 0;
     }
 
+    /// An earlier connection to the same host knew a longer round trip: the RTO allows for that, until samples tell
+    /// better (RFC 9040 §4).
+    pub(super) fn on_recalled(&mut self, srtt: Duration, rttvar: Duration) {
+        let longer = self.srtt().and_then(|own| srtt.checked_sub(own));
+        if let Some(longer) = longer {
+            let rttvar = u64::try_from((rttvar + longer / 4).as_nanos()).unwrap_or(u64::MAX);
+            self.rttvar = self.rttvar.max(rttvar.min(LONGEST_SAMPLE));
+        }
+    }
+
     /// The timer expired: back off (5.5).
     pub(super) fn on_timeout(&mut self) {
         self.backoff = self.backoff.saturating_add(1);
@@ -126,6 +136,18 @@ mod tests {
         // RTTVAR = 3/4 * 200 + 1/4 * 400; SRTT = 7/8 * 400 + 1/8 * 800.
         assert_eq!((rtt.srtt(), rtt.rttvar()), (Some(ms(450)), ms(250)));
         assert_eq!(rtt.rto(&Config::default()), ms(1450));
+    }
+
+    #[test]
+    fn an_earlier_connection_can_make_the_first_rto_longer_and_not_shorter() {
+        let config = Config::default();
+        let mut rtt = Rtt::new();
+        rtt.on_sample(ms(100));
+        let own = rtt.rto(&config);
+        rtt.on_recalled(ms(50), ms(5));
+        assert_eq!(rtt.rto(&config), own);
+        rtt.on_recalled(ms(300), ms(50));
+        assert_eq!((rtt.srtt(), rtt.rto(&config)), (Some(ms(100)), ms(500)));
     }
 
     #[test]

@@ -151,7 +151,8 @@ impl Tcp {
         let local = self.local_towards(local, remote, cx)?;
         let iss = self.numbers.sequence(local, remote, cx.now);
         let config = config.map_or_else(|| Rc::clone(&self.defaults), Rc::new);
-        let connection = Connection::connect(local, remote, iss, config, cx);
+        let mut connection = Connection::connect(local, remote, iss, config, cx);
+        connection.recall(self.metrics.recall(remote.ip(), cx.now));
         let id = self.connections.insert(Box::new(Slot::new(connection, None)));
         self.owners.insert(&Ends::new(local, remote), Owner::Connection(id));
         self.settle(id, cx);

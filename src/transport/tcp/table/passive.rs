@@ -252,7 +252,9 @@ impl Tcp {
     ) -> Outcome {
         cx.counters.count(Counter::TcpPassiveOpens);
         let ends = Ends::new(handshake.local, handshake.remote);
-        let connection = Connection::accepted(handshake, config, cx);
+        let remote = handshake.remote.ip();
+        let mut connection = Connection::accepted(handshake, config, cx);
+        connection.recall(self.metrics.recall(remote, cx.now));
         let id = self.connections.insert(Box::new(Slot::new(connection, Some(listener))));
         self.owners.insert(&ends, Owner::Connection(id));
         if let Some(queue) = self.listeners.get_mut(listener) {

@@ -70,6 +70,11 @@ impl Tcp {
         self.embryos.len()
     }
 
+    /// Hosts of which earlier connections have left something behind.
+    pub fn known_hosts(&self) -> usize {
+        self.metrics.len()
+    }
+
     /// How many connections are in TIME-WAIT with no application behind them.
     pub fn time_waits(&self) -> usize {
         self.time_waits.len()

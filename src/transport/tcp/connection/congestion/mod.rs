@@ -188,7 +188,7 @@ impl std::ops::DerefMut for Controller {
 }
 
 /// What a controller starts from.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Start {
     pub(super) now: Instant,
     pub(super) mss: u32,
@@ -196,17 +196,20 @@ pub(super) struct Start {
     pub(super) syn_was_lost: bool,
     /// What the handshake took.
     pub(super) srtt: Option<Duration>,
+    /// Where slow start ended for an earlier connection.
+    pub(super) ssthresh: Option<u32>,
     /// Decides when BBR probes.
     pub(super) seed: u64,
 }
 
 /// The controller of `config`.
 pub(super) fn start(config: &Config, start: Start) -> Controller {
-    let Start { now, mss, syn_was_lost, srtt, seed } = start;
+    let Start { now, mss, syn_was_lost, srtt, ssthresh, seed } = start;
     // RFC 5681 §3.1: a lost SYN makes the initial window one segment. Otherwise RFC 6928 (2):
     // min(10 * MSS, max(2 * MSS, 14600)).
     let initial = if syn_was_lost { mss } else { (config.initial_window * mss).min((2 * mss).max(14_600)) };
-    let base = LossBased::new(mss, initial, config.hystart);
+    let mut base = LossBased::new(mss, initial, config.hystart);
+    base.ssthresh = ssthresh.map_or(u32::MAX, |ssthresh| ssthresh.max(initial));
     match config.congestion {
         Algorithm::Cubic => Controller::Cubic(Cubic::new(base)),
         Algorithm::NewReno => Controller::NewReno(NewReno::new(base)),

@@ -23,13 +23,13 @@ const MOST_PERIODS: u32 = 32;
 pub(in super::super) struct Validation {
     /// The most octets in the network since `round_end` was set.
     pub(in super::super) peak: u32,
-    /// When SND.UNA passes this, a round trip is over.
-    round_end: Option<Seq>,
+    /// When SND.UNA passes this, a round trip is over, if one began.
+    round_end: Seq,
     /// Octets acknowledged in this round trip.
     acked: u32,
     /// The most octets acknowledged in one round trip of this sampling period, and of the one before.
     pipe_ack: [u32; 2],
-    /// Milliseconds at the start of the sampling period.
+    /// Milliseconds at the start of the sampling period; 0 before the first round trip began.
     period_start: u32,
     /// Milliseconds at which the window was found not validated, if it is not.
     nonvalidated_since: u32,
@@ -51,18 +51,19 @@ impl Validation {
         now: Instant,
     ) -> u32 {
         self.acked = self.acked.saturating_add(acked);
-        if self.round_end.is_some_and(|end| una.before(end)) {
+        let has_begun = self.period_start > 0;
+        if has_begun && una.before(self.round_end) {
             return 0;
         }
         let period = (srtt * 3).max(LEAST_SAMPLING_PERIOD);
-        if since(self.period_start, now) >= period {
+        if !has_begun || since(self.period_start, now) >= period {
             self.pipe_ack = [0, self.pipe_ack[0]];
             self.period_start = millis(now);
         }
-        if self.round_end.is_some() {
+        if has_begun {
             self.pipe_ack[0] = self.pipe_ack[0].max(self.acked);
         }
-        (self.round_end, self.peak, self.acked) = (Some(nxt), pipe, 0);
+        (self.round_end, self.peak, self.acked) = (nxt, pipe, 0);
         if self.is_validated(cwnd) {
             self.nonvalidated_since = 0;
             return 0;

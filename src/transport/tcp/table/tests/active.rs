@@ -3,6 +3,7 @@
 use super::super::*;
 use super::harness::*;
 use crate::transport::ports::DYNAMIC;
+use crate::transport::tcp::config::Recall;
 use crate::transport::tcp::connection::Error;
 use crate::transport::tcp::state::State;
 use std::collections::BTreeSet;
@@ -141,4 +142,27 @@ fn two_hosts_may_open_the_same_connection_at_once() {
         assert_eq!(hosts[n].tcp.state(ids[n]), Ok(State::Established));
         assert!(hosts[n].sent().is_empty());
     }
+}
+
+#[test]
+fn a_connection_begins_with_the_round_trip_that_an_earlier_one_to_the_same_host_knew() {
+    // RFC 9040.
+    let rto_of_second = |recall| {
+        let mut server = Host::with(SERVER, 1, Config { recall, ..Config::default() }, 10);
+        let listener = server.listen(8);
+        server.receive(&syn(PEER, Seq(7)).packet());
+        let iss = server.reply().seq;
+        server.pass(Duration::from_millis(150));
+        server.receive(&from(PEER, A).seq(Seq(8)).ack(iss + 1).packet());
+        let (id, _) = server.tcp.accept(listener).unwrap();
+        server.call(|tcp, cx| tcp.write(id, &mut bytes::Bytes::from_static(&[7; 100]), cx)).unwrap();
+        server.sent();
+        server.receive(&from(PEER, A).seq(Seq(8)).ack(iss + 101).packet());
+        server.call(|tcp, cx| tcp.abort(id, cx));
+        server.sent();
+        let (id, _) = server.accepted(listener, (CLIENT, 40_001).into(), Seq(7));
+        server.tcp.info(id).unwrap().rto_us
+    };
+    assert_eq!(rto_of_second(Recall::Off), 200_000);
+    assert!(rto_of_second(Recall::Rtt) > 250_000, "{}", rto_of_second(Recall::Rtt));
 }
