@@ -2,7 +2,7 @@
 
 use crate::crowd::Past;
 use crate::site::Documents;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,11 +29,40 @@ pub struct Arguments {
     /// The congestion control of all kernel senders, ours and the peers': reno, cubic, bbr (the machine's own)
     #[arg(long, value_name = "NAME")]
     pub congestion: Option<String>,
+    /// In place of the rows: our TCP and Linux's as senders over bad lines, both with this congestion control
+    #[arg(long, value_name = "ALGORITHM", num_args = 0..=1, default_missing_value = "cubic")]
+    pub loss: Option<Algorithm>,
+    /// With --loss: so many seeds for each line (5; 2 with --quick)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    seeds: Option<u64>,
+    /// With --loss: only the lines of the table that contain this text, such as "100 ms"
+    #[arg(long, value_name = "TEXT")]
+    pub lines: Option<String>,
     /// What cargo calls every benchmark with
     #[arg(long, hide = true)]
     bench: bool,
     #[command(subcommand)]
     pub part: Option<Part>,
+}
+
+/// A congestion control that both we and Linux have.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Algorithm {
+    Cubic,
+    Bbr,
+    /// One after the other.
+    Both,
+}
+
+impl Algorithm {
+    /// As the kernel and our configuration call them.
+    pub fn names(self) -> &'static [&'static str] {
+        match self {
+            Algorithm::Cubic => &["cubic"],
+            Algorithm::Bbr => &["bbr"],
+            Algorithm::Both => &["cubic", "bbr"],
+        }
+    }
 }
 
 /// What this program plays in a process of its own.
@@ -59,6 +88,8 @@ pub enum Part {
 pub struct Plan {
     pub quick: bool,
     pub rounds: u32,
+    /// How many seeds, where there are seeds and the command line says so.
+    pub seeds: Option<u64>,
     /// How long one run lasts where time is what ends it.
     pub run: Duration,
     /// The size of the file that is downloaded.
@@ -92,6 +123,7 @@ impl Arguments {
         Plan {
             quick: self.quick,
             rounds: self.rounds.unwrap_or(rounds),
+            seeds: self.seeds,
             run: Duration::from_millis(millis),
             download_bytes,
             crowd,

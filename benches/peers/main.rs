@@ -29,6 +29,7 @@ mod download;
 mod facts;
 mod iperf;
 mod load;
+mod loss;
 mod nginx;
 mod processor;
 mod report;
@@ -64,6 +65,14 @@ fn main() -> ExitCode {
     let plan = arguments.plan();
     if let Some(name) = &plan.congestion {
         site::set_congestion_control(name);
+    }
+    if let Some(algorithm) = arguments.loss {
+        let algorithms = algorithm.names();
+        let tables: Vec<_> =
+            algorithms.iter().map(|name| loss::compete(&plan, name, arguments.lines.as_deref())).collect();
+        let all = serde_json::json!({"machine": facts::machine(), "tables": tables});
+        std::fs::write(&arguments.json, serde_json::to_string_pretty(&all).unwrap() + "\n").unwrap();
+        return if row::is_interrupted() { ExitCode::from(130) } else { ExitCode::SUCCESS };
     }
     let mut report = Report::new(&plan);
     for row in rows::ROWS.iter().filter(|row| arguments.wants(row.number)) {
