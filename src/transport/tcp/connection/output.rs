@@ -325,7 +325,7 @@ impl Connection {
         self.snd.nxt = range.end;
         self.congestion.on_sent(cx.now, self.recovery.pipe(&self.flight));
         self.flight.on_sent(range, cx.now);
-        self.usage.on_sent(self.recovery.pipe(&self.flight));
+        self.usage.on_sent(self.recovery.pipe(&self.flight), self.congestion.window().cwnd);
         let octets = range.intersection(Range::new(range.start, self.output.end())).len();
         if !octets.is_multiple_of(self.mss()) {
             self.snd.small_end = Some(range.end);
@@ -343,7 +343,7 @@ impl Connection {
             Reason::Suspected => self.flight.on_doubled(range, cx.now),
             Reason::Lost | Reason::Rescue => self.flight.on_resent(range, cx.now),
         }
-        self.usage.on_sent(self.recovery.pipe(&self.flight));
+        self.usage.on_sent(self.recovery.pipe(&self.flight), self.congestion.window().cwnd);
         self.recovery.on_resent();
         if reason == Reason::Rescue {
             self.recovery.on_rescued();

@@ -18,11 +18,16 @@ const LEAST_SAMPLING_PERIOD: Duration = Duration::from_secs(1);
 /// No silence counts for more: the window is at its least by then.
 const MOST_PERIODS: u32 = 32;
 
-/// How much of the window is used.
+/// How much of the window is used: nothing to speak of, until half of it was once. An idle connection, and one that
+/// only ever sends a little, keep no more than that.
 #[derive(Clone, Debug, Default)]
-pub(in super::super) struct Validation {
+pub(in super::super) struct Validation(Option<Box<Usage>>);
+
+/// The figures.
+#[derive(Clone, Debug, Default)]
+struct Usage {
     /// The most octets in the network since `round_end` was set.
-    pub(in super::super) peak: u32,
+    peak: u32,
     /// When SND.UNA passes this, a round trip is over, if one began.
     round_end: Seq,
     /// Octets acknowledged in this round trip.
@@ -36,8 +41,13 @@ pub(in super::super) struct Validation {
 }
 
 impl Validation {
-    pub(in super::super) fn on_sent(&mut self, pipe: u32) {
-        self.peak = self.peak.max(pipe);
+    /// Something was sent, with which `pipe` octets are in the network.
+    pub(in super::super) fn on_sent(&mut self, pipe: u32, cwnd: u32) {
+        match &mut self.0 {
+            Some(usage) => usage.peak = usage.peak.max(pipe),
+            None if pipe >= cwnd / 2 => self.0 = Some(Box::new(Usage { peak: pipe, ..Usage::default() })),
+            None => {}
+        }
     }
 
     /// `acked` octets were acknowledged, and `pipe` are in the network. Gives how many nonvalidated periods have
@@ -50,34 +60,69 @@ impl Validation {
         srtt: Duration,
         now: Instant,
     ) -> u32 {
-        self.acked = self.acked.saturating_add(acked);
-        let has_begun = self.period_start > 0;
-        if has_begun && una.before(self.round_end) {
+        let Some(usage) = &mut self.0 else { return 0 };
+        usage.acked = usage.acked.saturating_add(acked);
+        let has_begun = usage.period_start > 0;
+        if has_begun && una.before(usage.round_end) {
             return 0;
         }
-        let period = (srtt * 3).max(LEAST_SAMPLING_PERIOD);
-        if !has_begun || since(self.period_start, now) >= period {
-            self.pipe_ack = [0, self.pipe_ack[0]];
-            self.period_start = millis(now);
+        if !has_begun || since(usage.period_start, now) >= (srtt * 3).max(LEAST_SAMPLING_PERIOD) {
+            usage.pipe_ack = [0, usage.pipe_ack[0]];
+            usage.period_start = millis(now);
         }
         if has_begun {
-            self.pipe_ack[0] = self.pipe_ack[0].max(self.acked);
+            usage.pipe_ack[0] = usage.pipe_ack[0].max(usage.acked);
         }
-        (self.round_end, self.peak, self.acked) = (nxt, pipe, 0);
-        if self.is_validated(cwnd) {
-            self.nonvalidated_since = 0;
+        (usage.round_end, usage.peak, usage.acked) = (nxt, pipe, 0);
+        if usage.is_validated(cwnd) {
+            usage.nonvalidated_since = 0;
             return 0;
         }
-        if self.nonvalidated_since == 0 {
-            self.nonvalidated_since = millis(now);
+        if usage.nonvalidated_since == 0 {
+            usage.nonvalidated_since = millis(now);
         }
-        self.periods_since(self.nonvalidated_since, now)
+        usage.periods_since(usage.nonvalidated_since, now)
     }
 
     /// Sending resumes after nothing was sent since `sent_at`: how many nonvalidated periods have passed.
     pub(in super::super) fn on_resumed(&mut self, sent_at: Instant, now: Instant) -> u32 {
-        let start = if self.nonvalidated_since == 0 { millis(sent_at) } else { self.nonvalidated_since };
-        self.periods_since(start, now)
+        let Some(usage) = &mut self.0 else { return 0 };
+        let start = if usage.nonvalidated_since == 0 { millis(sent_at) } else { usage.nonvalidated_since };
+        usage.periods_since(start, now)
+    }
+
+    /// RFC 7661 §4.3: at least half of the window is in use.
+    fn is_validated(&self, cwnd: u32) -> bool {
+        self.0.as_ref().is_none_or(|usage| usage.is_validated(cwnd))
+    }
+
+    /// The sender has less to send than the window allows: it must not grow.
+    pub(in super::super) fn is_app_limited(&self, window: Window, mss: u32) -> bool {
+        let Some(usage) = &self.0 else { return true };
+        if window.cwnd < window.ssthresh {
+            // In slow start the window may be twice what was used, since it doubles in a round trip.
+            window.cwnd / 2 > usage.peak
+        } else {
+            usage.peak + mss <= window.cwnd
+        }
+    }
+
+    /// What a loss is measured by, with `outstanding` octets sent and not acknowledged: of a window that is not
+    /// validated, what the path was last seen to carry, if that is more (RFC 7661 §4.4.1).
+    pub(in super::super) fn flight_at_loss(&self, outstanding: u32, cwnd: u32) -> u32 {
+        let carried = self.0.as_ref().filter(|_| !self.is_validated(cwnd)).and_then(|usage| usage.pipe_ack());
+        outstanding.max(carried.unwrap_or(0))
+    }
+}
+
+impl Usage {
+    /// pipeACK; `None` before it was measured.
+    fn pipe_ack(&self) -> Option<u32> {
+        Some(self.pipe_ack[0].max(self.pipe_ack[1])).filter(|most| *most > 0)
+    }
+
+    fn is_validated(&self, cwnd: u32) -> bool {
+        self.pipe_ack().is_none_or(|pipe_ack| pipe_ack >= cwnd / 2)
     }
 
     fn periods_since(&mut self, start: u32, now: Instant) -> u32 {
@@ -86,33 +131,6 @@ impl Validation {
             self.nonvalidated_since = millis(now);
         }
         periods.min(MOST_PERIODS)
-    }
-
-    /// pipeACK; `None` before it was measured.
-    fn pipe_ack(&self) -> Option<u32> {
-        Some(self.pipe_ack[0].max(self.pipe_ack[1])).filter(|most| *most > 0)
-    }
-
-    /// RFC 7661 §4.3: at least half of the window is in use.
-    fn is_validated(&self, cwnd: u32) -> bool {
-        self.pipe_ack().is_none_or(|pipe_ack| pipe_ack >= cwnd / 2)
-    }
-
-    /// The sender has less to send than the window allows: it must not grow.
-    pub(in super::super) fn is_app_limited(&self, window: Window, mss: u32) -> bool {
-        if window.cwnd < window.ssthresh {
-            // In slow start the window may be twice what was used, since it doubles in a round trip.
-            window.cwnd / 2 > self.peak
-        } else {
-            self.peak + mss <= window.cwnd
-        }
-    }
-
-    /// What a loss is measured by, with `outstanding` octets sent and not acknowledged: of a window that is not
-    /// validated, what the path was last seen to carry, if that is more (RFC 7661 §4.4.1).
-    pub(in super::super) fn flight_at_loss(&self, outstanding: u32, cwnd: u32) -> u32 {
-        let carried = self.pipe_ack().filter(|_| !self.is_validated(cwnd));
-        outstanding.max(carried.unwrap_or(0))
     }
 }
 
@@ -141,13 +159,16 @@ mod tests {
 
     impl Rounds {
         fn new() -> Self {
-            Rounds { validation: Validation::default(), una: Seq(0), now: Instant::from_secs(1) }
+            let mut validation = Validation::default();
+            assert!(validation.is_validated(CWND), "pipeACK is not known yet");
+            validation.on_sent(CWND, CWND);
+            Rounds { validation, una: Seq(0), now: Instant::from_secs(1) }
         }
 
         fn round(&mut self, octets: u32) -> u32 {
             self.now += Duration::from_millis(100);
             self.una += octets;
-            self.validation.on_sent(octets);
+            self.validation.on_sent(octets, CWND);
             let (srtt, now) = (Duration::from_millis(100), self.now);
             self.validation.on_ack((self.una, self.una + 1), (octets, 0), CWND, srtt, now)
         }
@@ -157,7 +178,6 @@ mod tests {
     fn a_window_of_which_half_is_used_is_validated() {
         // RFC 7661 §4.3.
         let mut rounds = Rounds::new();
-        assert!(rounds.validation.is_validated(CWND), "pipeACK is not known yet");
         (0..30).for_each(|_| _ = rounds.round(CWND / 2));
         assert!(rounds.validation.is_validated(CWND));
         (0..30).for_each(|_| _ = rounds.round(CWND / 2 - 1));
@@ -176,6 +196,16 @@ mod tests {
         }
         assert_eq!(given_up.len(), 2, "{given_up:?}");
         assert!((3_000..3_050).contains(&given_up[0]), "{given_up:?}");
+    }
+
+    #[test]
+    fn nothing_is_kept_of_a_window_that_was_never_half_full() {
+        let mut validation = Validation::default();
+        validation.on_sent(CWND / 2 - 1, CWND);
+        assert!(validation.0.is_none());
+        assert!(validation.is_app_limited(Window { cwnd: CWND, ssthresh: u32::MAX, pacing_rate: None }, MSS));
+        validation.on_sent(CWND / 2, CWND);
+        assert!(!validation.is_app_limited(Window { cwnd: CWND, ssthresh: u32::MAX, pacing_rate: None }, MSS));
     }
 
     #[test]
