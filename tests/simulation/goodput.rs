@@ -69,9 +69,9 @@ fn the_window_moves_round_by_round_as_the_table_has_it() {
             })
             .collect::<Vec<u64>>()
     });
-    for round in 0..windows[0].len() {
-        let [cubic, reno, bbr] = [0, 1, 2].map(|n| windows[n][round]);
-        writeln!(table, "{:>6}  {cubic:>5}  {reno:>7}  {bbr:>4}", round + 1).unwrap();
+    let [cubic, reno, bbr] = &windows;
+    for (((round, cubic), reno), bbr) in (1..).zip(cubic).zip(reno).zip(bbr) {
+        writeln!(table, "{round:>6}  {cubic:>5}  {reno:>7}  {bbr:>4}").unwrap();
     }
     assert_snapshot("windows", &table);
 }
