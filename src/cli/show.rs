@@ -81,6 +81,10 @@ const COLUMNS: [(&str, &str); 6] = [
     ("PEER", "remote"),
 ];
 
+/// Where the lines of `info` begin and end.
+const INDENT: &str = "         ";
+const WIDTH: usize = 118;
+
 fn sockets(answer: &Value, info: bool) -> String {
     let Value::Array(sockets) = answer else { return table::render(answer) };
     let mut table = Table::new(&COLUMNS.map(|(heading, _)| heading));
@@ -96,19 +100,37 @@ fn sockets(answer: &Value, info: bool) -> String {
     for (line, socket) in lines.zip(sockets) {
         with_info.push_str(line);
         with_info.push('\n');
-        let details = details(socket);
-        if !details.is_empty() {
-            with_info.push_str("         ");
-            with_info.push_str(&details);
-            with_info.push('\n');
-        }
+        with_info.push_str(&wrapped(&details(socket)));
     }
     with_info
 }
 
+/// Words in indented lines, so that those of several sockets can be looked through.
+fn wrapped(words: &[String]) -> String {
+    let mut text = String::new();
+    let mut room = 0;
+    for word in words {
+        if word.len() + 1 > room {
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            text.push_str(INDENT);
+            room = WIDTH - INDENT.len();
+        } else {
+            text.push(' ');
+        }
+        text.push_str(word);
+        room = room.saturating_sub(word.len() + 1);
+    }
+    if !text.is_empty() {
+        text.push('\n');
+    }
+    text
+}
+
 /// Everything about a socket that has no column: of a TCP connection in the order and words of `ss -i`.
-fn details(socket: &Value) -> String {
-    let Value::Object(fields) = socket else { return String::new() };
+fn details(socket: &Value) -> Vec<String> {
+    let Value::Object(fields) = socket else { return Vec::new() };
     let mut parts = Vec::new();
     let mut said: Vec<&str> = Vec::new();
     let mut say = |label: &str, keys: &[&'static str], show: fn(&Value) -> String| {
@@ -120,24 +142,48 @@ fn details(socket: &Value) -> String {
         }
     };
     say("", &["congestion"], cell);
-    say("cwnd:", &["cwnd_bytes"], cell);
-    say("ssthresh:", &["ssthresh_bytes"], cell);
-    say("rtt:", &["srtt_us", "rttvar_us"], millis);
-    say("minrtt:", &["min_rtt_us"], millis);
+    say("", &["recovery"], cell);
+    say("wscale:", &["send_window_scale", "receive_window_scale"], cell);
     say("rto:", &["rto_us"], millis);
     say("backoff:", &["backoff"], cell);
+    say("rtt:", &["srtt_us", "rttvar_us"], millis);
+    say("minrtt:", &["min_rtt_us"], millis);
+    say("ato:", &["ato_us"], millis);
     say("mss:", &["mss_bytes"], cell);
-    say("unacked:", &["in_flight_bytes"], cell);
-    say("lost:", &["lost_bytes"], cell);
-    say("sacked:", &["sacked_bytes"], cell);
-    say("retrans:", &["retransmissions", "bytes_retransmitted"], cell);
-    say("timeouts:", &["timeouts"], cell);
+    say("pmtu:", &["path_mtu_bytes"], cell);
+    say("rcvmss:", &["receive_mss_bytes"], cell);
+    say("advmss:", &["advertised_mss_bytes"], cell);
+    say("cwnd:", &["cwnd_bytes"], cell);
+    say("ssthresh:", &["ssthresh_bytes"], cell);
     say("bytes_sent:", &["bytes_sent"], cell);
+    say("bytes_retrans:", &["bytes_retransmitted"], cell);
     say("bytes_acked:", &["bytes_acked"], cell);
     say("bytes_received:", &["bytes_received"], cell);
+    say("segs_out:", &["segments_sent"], cell);
+    say("segs_in:", &["segments_received"], cell);
+    say("data_segs_out:", &["data_segments_sent"], cell);
+    say("data_segs_in:", &["data_segments_received"], cell);
+    say("lastsnd:", &["last_data_sent_ago_us"], millis);
+    say("lastrcv:", &["last_data_received_ago_us"], millis);
+    say("lastack:", &["last_ack_received_ago_us"], millis);
+    say("pacing_rate:", &["pacing_rate_bytes"], cell);
+    say("delivery_rate:", &["delivery_rate_bytes"], cell);
+    say("delivered:", &["delivered_segments"], cell);
+    say("delivered_ce:", &["delivered_ce_segments"], cell);
+    say("in_flight:", &["in_flight_bytes"], cell);
+    say("unacked:", &["unacked_segments"], cell);
+    say("retrans:", &["resent_segments", "retransmissions"], cell);
+    say("lost:", &["lost_segments"], cell);
+    say("sacked:", &["sacked_segments"], cell);
+    say("timeouts:", &["timeouts"], cell);
+    say("reordering:", &["reordering_segments"], cell);
+    say("reord_seen:", &["reorderings_seen"], cell);
+    say("dsack_dups:", &["dsack_duplicates"], cell);
+    say("notsent:", &["not_sent_bytes"], cell);
+    say("rcv_space:", &["receive_buffer_bytes"], cell);
+    say("rcv_ooopack:", &["out_of_order_segments"], cell);
     say("snd_wnd:", &["send_window_bytes"], cell);
     say("rcv_wnd:", &["receive_window_bytes"], cell);
-    say("wscale:", &["send_window_scale", "receive_window_scale"], cell);
     let has_column = |key: &str| COLUMNS.iter().any(|(_, column)| *column == key);
     let others = fields.iter().filter(|(key, value)| {
         !has_column(key) && !said.contains(&key.as_str()) && !value.is_null() && !value.is_array()
@@ -149,7 +195,7 @@ fn details(socket: &Value) -> String {
         let names: Vec<String> = timers.iter().filter_map(|timer| timer.get("name")).map(cell).collect();
         parts.push(format!("timers:{}", names.join(",")));
     }
-    parts.join(" ")
+    parts
 }
 
 /// Microseconds as milliseconds.
@@ -175,7 +221,17 @@ mod tests {
         assert_eq!(lines[0], "PROTO  STATE   RECV-Q  SEND-Q  LOCAL         PEER");
         assert_eq!(lines[1], "tcp    LISTEN       0    1024  0.0.0.0:80    -");
         assert_eq!(lines[2], "tcp    ESTAB        0       7  192.0.2.2:80  192.0.2.1:40000");
-        assert_eq!(lines[3].trim(), "newreno cwnd:14480 rtt:1.25ms/0.5ms rto:200ms news:1 timers:retransmit");
+        assert_eq!(lines[3].trim(), "newreno rto:200ms rtt:1.25ms/0.5ms cwnd:14480 news:1 timers:retransmit");
         assert_eq!(sockets(&answer, false).lines().count(), 3);
+    }
+
+    #[test]
+    fn what_is_known_of_a_connection_is_cut_into_lines_between_words() {
+        let words: Vec<String> = (0..40).map(|n| format!("word_{n}:{}", n * n)).collect();
+        let text = wrapped(&words);
+        assert!(text.lines().all(|line| line.starts_with("         word_") && line.len() <= 118), "{text}");
+        assert_eq!(text.split_whitespace().collect::<Vec<_>>(), words);
+        assert!(text.lines().count() < 6, "{text}");
+        assert_eq!(wrapped(&[]), "");
     }
 }

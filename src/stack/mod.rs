@@ -224,7 +224,9 @@ impl Stack {
         &self.counters
     }
 
-    fn with_tcp<R>(&mut self, now: Instant, f: impl FnOnce(&mut Tcp, &mut Context<'_>) -> R) -> R {
+    /// TCP as a driver of its own sees it, with the context of this moment: what [`Stack`]'s own calls for sockets are
+    /// made of. They also check what TCP can't know: that an address is one of ours, that a port may be bound.
+    pub fn with_tcp<R>(&mut self, now: Instant, f: impl FnOnce(&mut Tcp, &mut Context<'_>) -> R) -> R {
         self.internet.now = now;
         let mut cx = Context {
             now,
@@ -236,7 +238,8 @@ impl Stack {
         f(&mut self.tcp, &mut cx)
     }
 
-    fn with_udp<R>(&mut self, now: Instant, f: impl FnOnce(&mut Udp, &mut Context<'_>) -> R) -> R {
+    /// UDP in the same way.
+    pub fn with_udp<R>(&mut self, now: Instant, f: impl FnOnce(&mut Udp, &mut Context<'_>) -> R) -> R {
         self.internet.now = now;
         let mut cx = Context {
             now,

@@ -137,7 +137,7 @@ impl Stack {
     }
 
     pub(crate) fn tcp_info(&self, id: ConnectionId) -> Option<Info> {
-        self.tcp.info(id).ok()
+        self.tcp.info_at(id, self.internet.now).ok()
     }
 
     pub(crate) fn udp_bind(&mut self, local: SocketAddr) -> io::Result<(UdpId, SocketAddr)> {
@@ -202,7 +202,8 @@ impl Stack {
         Ok(())
     }
 
-    pub(crate) fn udp_close(&mut self, now: Instant, id: UdpId) {
+    /// Closes a UDP socket: what it has queued still goes out, and the groups it was in are left.
+    pub fn udp_close(&mut self, now: Instant, id: UdpId) {
         for (group, on) in self.udp.close(id) {
             let interface = on.and_then(|on| self.internet.interface_mut(on));
             if let (IpAddr::V4(v4), Some(interface)) = (group, interface) {

@@ -3,8 +3,10 @@
 use crate::base::limits;
 use crate::base::time::Duration;
 use crate::network::packet::DEFAULT_HOP_LIMIT;
+use crate::transport::tcp::mss;
 use crate::transport::tcp::options::MAX_WINDOW_SCALE;
 use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
 
 /// The most payload of a super-segment that any device takes: what a 16-bit IP length holds besides the longest headers.
 pub const SUPER_SEGMENT: u32 = 65_535 - 120;
@@ -78,6 +80,8 @@ pub struct Config {
     pub auto_tuning: bool,
     /// The most payload of one super-segment.
     pub super_segment: u32,
+    /// The largest segment to announce and to send, where the path would take more (`TCP_MAXSEG`).
+    pub max_segment: Option<u16>,
     /// Hold small segments back while one is unacknowledged (RFC 9293 SHLD-7); an application may turn it off (MUST-17).
     pub nagle: bool,
     /// How long an ACK may wait for company; `None` sends each at once (RFC 9293 MUST-40: below 0.5 s).
@@ -139,6 +143,7 @@ impl Default for Config {
             send_buffer: limits::TCP_SEND_BUFFER,
             auto_tuning: true,
             super_segment: SUPER_SEGMENT,
+            max_segment: None,
             nagle: true,
             delayed_ack: Some(Duration::from_millis(40)),
             quick_acks: 16,
@@ -170,6 +175,12 @@ impl Config {
         (0..MAX_WINDOW_SCALE).find(|shift| 0xffff << shift >= self.receive_buffer).unwrap_or(MAX_WINDOW_SCALE)
     }
 
+    /// The MSS for an `mtu` on the way to `peer` (RFC 9293 MUST-67), as far as it was not asked for less.
+    pub fn mss_for(&self, peer: IpAddr, mtu: u16) -> u16 {
+        let fits = mss::mss_for(peer, mtu);
+        self.max_segment.map_or(fits, |most| fits.min(most.max(mss::MIN_MSS)))
+    }
+
     /// The window field of our SYN, which is never scaled (RFC 7323 §2.2).
     pub fn syn_window(&self) -> u16 {
         u16::try_from(self.receive_buffer).unwrap_or(u16::MAX)
@@ -188,6 +199,16 @@ mod tests {
         assert_eq!(scale(0x1_0000), 1);
         assert_eq!(scale(1 << 20), 5);
         assert_eq!(scale(usize::MAX), 14);
+    }
+
+    #[test]
+    fn no_more_than_was_asked_for_is_announced() {
+        let peer = IpAddr::from([192, 0, 2, 1]);
+        let mss = |max_segment, mtu| Config { max_segment, ..Config::default() }.mss_for(peer, mtu);
+        assert_eq!(mss(None, 1500), 1460);
+        assert_eq!(mss(Some(1000), 1500), 1000);
+        assert_eq!(mss(Some(1000), 576), 536);
+        assert_eq!(mss(Some(1), 1500), mss::MIN_MSS);
     }
 
     #[test]

@@ -20,7 +20,6 @@ use crate::transport::Context;
 use crate::transport::tcp::config::Config;
 use crate::transport::tcp::connection::{Handshake, TimestampClock, WindowScale, ecn};
 use crate::transport::tcp::ends::Ends;
-use crate::transport::tcp::mss::mss_for;
 use crate::transport::tcp::options::{Options, Timestamps};
 use crate::transport::tcp::segment::{Flags, Header, Segment, emit};
 use crate::transport::tcp::table::ListenerId;
@@ -223,7 +222,7 @@ pub(super) fn syn_ack(
     // RFC 7323 §2.2: the window of a SYN is never scaled.
     let header = Header { local, remote, seq: iss, ack: irs + 1, flags, window: config.syn_window(), urgent: 0 };
     let options = Options {
-        mss: Some(mss_for(remote.ip(), cx.paths.mtu_to(remote.ip()))),
+        mss: Some(config.mss_for(remote.ip(), cx.paths.mtu_to(remote.ip()))),
         window_scale: window_scale.map(|scale| scale.ours),
         sack_permitted: sack,
         timestamps,

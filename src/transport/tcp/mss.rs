@@ -22,6 +22,11 @@ pub fn mss_for(peer: IpAddr, mtu: u16) -> u16 {
     mtu.saturating_sub(network_header_len(peer) + HEADER_LEN as u16).max(MIN_MSS)
 }
 
+/// The packet that carries a payload of `mss` octets to `peer`, options not counted.
+pub fn mtu_for(peer: IpAddr, mss: u16) -> u32 {
+    u32::from(mss) + u32::from(network_header_len(peer)) + HEADER_LEN as u32
+}
+
 /// The MSS of a peer that announced none (RFC 9293 MUST-15).
 pub fn default_mss(peer: IpAddr) -> u16 {
     match peer {

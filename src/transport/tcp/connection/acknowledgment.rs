@@ -157,6 +157,7 @@ impl Connection {
             &mut self.flight,
         );
         let acked = advanced.unwrap_or_default();
+        self.count_delivered(acked.delivered + sacked.delivered);
         let rtt = acked.rtt.or(sacked.rtt).or_else(|| self.echoed_rtt(seg, &acked, now));
         if let Some(rtt) = rtt {
             self.rtt.on_sample(rtt);

@@ -26,6 +26,7 @@ impl Connection {
     /// A segment for this connection arrived. What is to be sent in answer waits in
     /// [`poll_transmit`](Self::poll_transmit).
     pub fn receive(&mut self, segment: Segment, cx: &mut Context) -> Outcome {
+        self.count_received(&segment, cx.now);
         let step = match self.state {
             State::Closed | State::Listen => dropped(DropReason::TcpNoConnection),
             State::SynSent => self.arrives_in_syn_sent(segment, cx),

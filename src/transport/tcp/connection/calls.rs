@@ -35,6 +35,16 @@ impl Connection {
         }
     }
 
+    /// The first octets that [`read`](Self::read) would give, at most `max`, copied; they stay to be read.
+    pub fn peek(&self, max: usize) -> Vec<u8> {
+        let mut octets = Vec::with_capacity(max.min(self.input.ready_len()));
+        for piece in self.input.pieces() {
+            let room = max - octets.len();
+            octets.extend_from_slice(piece.get(..room).unwrap_or(piece));
+        }
+        octets
+    }
+
     /// SEND: takes as much of `data` as there is room for, without copying unless it is small, and says how much.
     /// Zero means that [`Readiness::WRITABLE`] will tell when there is room.
     ///
@@ -157,6 +167,28 @@ impl Connection {
     /// While corked, only full segments go out, but for the override of RFC 9293 §3.8.6.2.1 (4).
     pub fn set_cork(&mut self, cork: bool) {
         self.user.corked = cork;
+    }
+
+    /// The ACKs of the next `segments` segments with text don't wait, and neither does one that waits already
+    /// (RFC 9293 §3.8.6.3 leaves it to the receiver). Zero ends the quick ACKs of the beginning.
+    pub fn set_quick_acks(&mut self, segments: u8) {
+        self.rcv.quick_acks = segments;
+        if segments > 0 && self.pending.ack == AckDue::Delayed {
+            self.pending.ack = AckDue::Now;
+            self.timers.stop(Timer::DelayedAck);
+        }
+    }
+
+    /// Octets taken from now on before they are acknowledged, at most ([`Config::send_buffer`]), but no less than are
+    /// kept already.
+    pub fn set_send_buffer(&mut self, octets: usize) {
+        let kept = self.output.len();
+        self.configure(|config| config.send_buffer = octets.max(kept));
+    }
+
+    /// How long FIN-WAIT-2 lasts once the user let go ([`Config::fin_wait_2`]).
+    pub fn set_fin_wait_2(&mut self, duration: Duration) {
+        self.configure(|config| config.fin_wait_2 = duration);
     }
 
     /// Turns keepalive on or off (RFC 9293 MUST-24, MUST-27).

@@ -5,6 +5,8 @@
 //! A record is what went out together, a super-segment as a rule; it is split where only a part of it is
 //! acknowledged, sacked or sent again.
 
+mod census;
+
 use super::congestion::{LostPacket, RateSample};
 use super::delivery::{DeliveryRate, Stamp};
 use crate::base::limits::TCP_FLIGHT_RECORDS;

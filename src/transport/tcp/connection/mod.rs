@@ -23,6 +23,7 @@
 //! | `autotuning` | how many octets may be kept? |
 //! | `handshake` | what the SYNs agreed on |
 //! | `invariants` | what is true at any time |
+//! | `snapshot` | what is told of it |
 //!
 //! Not here: LISTEN and half-open connections (a listener's), TIME-WAIT beyond the moment it is entered
 //! ([`Connection::time_wait`] hands the facts to a smaller record), security and compartment (RFC 9293
@@ -47,6 +48,7 @@ mod receive_buffer;
 mod recovery;
 mod rtt;
 mod send_buffer;
+mod snapshot;
 mod snd;
 mod syn_sent;
 #[cfg(test)]
@@ -67,9 +69,8 @@ use crate::network::packet::PathErrorKind;
 use crate::transport::Context;
 use crate::transport::tcp::config::{Config, Recall};
 use crate::transport::tcp::ends::Ends;
-use crate::transport::tcp::info::{Info, TimerInfo};
 use crate::transport::tcp::metrics::Metrics;
-use crate::transport::tcp::mss::{default_mss, mss_for};
+use crate::transport::tcp::mss::default_mss;
 use crate::transport::tcp::options::TIMESTAMPS_LEN;
 use crate::transport::tcp::state::State;
 use autotuning::ReceiveSize;
@@ -162,14 +163,48 @@ struct Liveness {
 }
 
 /// Sums since the connection began.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Totals {
     bytes_sent: u64,
     bytes_acked: u64,
     bytes_received: u64,
     bytes_retransmitted: u64,
+    /// Made for the first segment with data.
+    traffic: Option<Box<Traffic>>,
+}
+
+/// Segments since the connection began; super-segments count as those they are cut into. A connection that carries
+/// nothing does not have this, and its keepalives are not counted.
+#[derive(Clone, Copy, Debug)]
+struct Traffic {
+    segments_sent: u32,
+    segments_received: u32,
+    data_segments_sent: u32,
+    data_segments_received: u32,
+    out_of_order_segments: u32,
+    /// Known to be at the peer, our SYN not counted.
+    delivered_segments: u32,
     retransmissions: u32,
     timeouts: u32,
+    /// When data last arrived.
+    data_received_at: Instant,
+}
+
+impl Default for Traffic {
+    /// After the handshake.
+    fn default() -> Self {
+        Traffic {
+            segments_sent: 1,
+            segments_received: 1,
+            data_segments_sent: 0,
+            data_segments_received: 0,
+            out_of_order_segments: 0,
+            delivered_segments: 0,
+            retransmissions: 0,
+            timeouts: 0,
+            data_received_at: Instant::ZERO,
+        }
+    }
 }
 
 impl Connection {
@@ -218,7 +253,7 @@ impl Connection {
     }
 
     fn new(local: SocketAddr, remote: SocketAddr, iss: Seq, config: Rc<Config>, cx: &mut Context) -> Connection {
-        let path_mss = mss_for(remote.ip(), cx.paths.mtu_to(remote.ip()));
+        let path_mss = config.mss_for(remote.ip(), cx.paths.mtu_to(remote.ip()));
         let peer_mss = default_mss(remote.ip());
         let mut rcv = Rcv::new(Seq::default(), u32::from(config.syn_window()), path_mss);
         rcv.edge = rcv.nxt;
@@ -415,51 +450,5 @@ impl Connection {
             ssthresh: (ssthresh != u32::MAX).then_some(ssthresh),
             noted_at: now,
         })
-    }
-
-    /// A snapshot for `show sockets`.
-    pub fn info(&self) -> Info {
-        let window = self.congestion.window();
-        let micros = |duration: crate::base::time::Duration| duration.as_micros() as u64;
-        Info {
-            state: self.state.to_string(),
-            local: self.local(),
-            remote: self.remote(),
-            congestion: self.congestion.name(),
-            cwnd_bytes: window.cwnd,
-            ssthresh_bytes: (window.ssthresh != u32::MAX).then_some(window.ssthresh),
-            mss_bytes: self.mss(),
-            in_flight_bytes: self.recovery.pipe(&self.flight),
-            lost_bytes: self.flight.lost(),
-            sacked_bytes: self.flight.sacked(),
-            srtt_us: self.rtt.srtt().map(micros),
-            rttvar_us: self.rtt.srtt().map(|_| micros(self.rtt.rttvar())),
-            min_rtt_us: self.rtt.min().map(micros),
-            rto_us: micros(self.rtt.rto(&self.config)),
-            backoff: self.rtt.backoff,
-            send_queue_bytes: self.output.len() as u64,
-            receive_queue_bytes: self.input.ready_len() as u64,
-            out_of_order_bytes: self.input.held_len() as u64,
-            send_window_bytes: self.snd.wnd,
-            receive_window_bytes: self.rcv.wnd(),
-            send_window_scale: self.agreed.window_scale.map(|scale| scale.theirs),
-            receive_window_scale: self.agreed.window_scale.map(|scale| scale.ours),
-            pacing_rate_bytes: self.pacing_rate(),
-            ecn: self.ecn.is_agreed,
-            timestamps: self.agreed.timestamps.is_some(),
-            sack: self.agreed.sack,
-            bytes_sent: self.totals.bytes_sent,
-            bytes_acked: self.totals.bytes_acked,
-            bytes_received: self.totals.bytes_received,
-            bytes_retransmitted: self.totals.bytes_retransmitted,
-            retransmissions: u64::from(self.totals.retransmissions),
-            timeouts: u64::from(self.totals.timeouts),
-            timers: Timer::ALL
-                .into_iter()
-                .filter_map(|timer| {
-                    Some(TimerInfo { name: timer.label(), due_us: self.timers.due(timer)?.as_micros() })
-                })
-                .collect(),
-        }
     }
 }

@@ -20,7 +20,7 @@ use crate::network::packet::Datagram;
 use crate::physical::frame::Body;
 use crate::transport::Context;
 use crate::transport::tcp::config::SUPER_SEGMENT;
-use crate::transport::tcp::mss::{MIN_MSS, mss_for};
+use crate::transport::tcp::mss::MIN_MSS;
 use crate::transport::tcp::options::{Options, SackBlocks};
 use crate::transport::tcp::segment::{Flags, Header, emit};
 use bytes::Bytes;
@@ -305,7 +305,7 @@ impl Connection {
     /// The options of our SYN: all that we can do. Of our SYN-ACK: what the peer asked for as well.
     fn syn_options(&self, is_answer: bool, cx: &Context) -> Options {
         // RFC 9293 MUST-14, MUST-67: the MSS says what we can take, whatever the peer takes.
-        let mss = mss_for(self.remote().ip(), cx.paths.mtu_to(self.remote().ip()));
+        let mss = self.config.mss_for(self.remote().ip(), cx.paths.mtu_to(self.remote().ip()));
         let (scale, sack) = if is_answer {
             (self.agreed.window_scale.map(|scale| scale.ours), self.agreed.sack)
         } else {
@@ -348,7 +348,7 @@ impl Connection {
         if reason == Reason::Rescue {
             self.recovery.on_rescued();
         }
-        self.totals.retransmissions += 1;
+        self.count_resent(range.len());
         self.totals.bytes_retransmitted += u64::from(range.len());
         cx.counters.add(Counter::TcpRetransSegs, u64::from(range.len().div_ceil(self.mss())));
         self.send_range(range, Flags::NONE, 0, cx)
@@ -409,6 +409,7 @@ impl Connection {
         let octets: usize = body.iter().map(Bytes::len).sum();
         let each = self.snd.effective_mss(options.emit().len());
         let segment_size = (octets > each as usize).then_some(each as u16);
+        self.count_sent(octets, each);
         self.address(emit(&header, &options, body, segment_size))
     }
 

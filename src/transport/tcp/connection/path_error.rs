@@ -10,7 +10,6 @@ use crate::base::drops::{DropReason, Outcome};
 use crate::base::seq::Seq;
 use crate::network::packet::{PathError, PathErrorKind};
 use crate::transport::Context;
-use crate::transport::tcp::mss::mss_for;
 use crate::transport::tcp::state::State;
 
 impl Connection {
@@ -41,7 +40,7 @@ impl Connection {
     /// The path takes less than we thought: what is out did not arrive, goes again in smaller segments, and
     /// congestion is not to blame (RFC 1191 §6.4, RFC 9293 §3.7.2).
     fn lower_mss(&mut self, mtu: u16) {
-        let mss = mss_for(self.remote().ip(), mtu);
+        let mss = self.config.mss_for(self.remote().ip(), mtu);
         if mss >= self.snd.path_mss {
             return;
         }
@@ -55,7 +54,7 @@ impl Connection {
 
     /// Asks again how large a packet the path takes; it may have grown or shrunk since.
     pub(super) fn refresh_path_mss(&mut self, cx: &Context) {
-        let mss = mss_for(self.remote().ip(), cx.paths.mtu_to(self.remote().ip()));
+        let mss = self.config.mss_for(self.remote().ip(), cx.paths.mtu_to(self.remote().ip()));
         if mss != self.snd.path_mss {
             self.snd.path_mss = mss;
             let mss = self.mss();

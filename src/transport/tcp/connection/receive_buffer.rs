@@ -177,6 +177,16 @@ impl ReceiveBuffer {
         Some(bytes)
     }
 
+    /// The pieces of the stream that can be read, in order, left where they are.
+    pub(super) fn pieces(&self) -> impl Iterator<Item = &[u8]> {
+        let queued = self.queues.iter().flat_map(|queues| {
+            std::iter::once(&queues.second[..])
+                .chain(queues.ready.iter().map(|piece| &piece[..]))
+                .chain(std::iter::once(&queues.tail[..]))
+        });
+        std::iter::once(&self.front[..]).chain(queued).filter(|piece| !piece.is_empty())
+    }
+
     /// Lets go of everything.
     pub(super) fn clear(&mut self) {
         *self = ReceiveBuffer::default();

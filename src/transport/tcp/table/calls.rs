@@ -4,7 +4,7 @@
 
 use super::slot::{EventSource, Owner, Slot};
 use super::{ConnectionId, ListenerId, Tcp, is_host};
-use crate::base::time::Duration;
+use crate::base::time::{Duration, Instant};
 use crate::transport::Context;
 use crate::transport::tcp::config::{Config, Keepalive};
 use crate::transport::tcp::connection::{Connection, Error, Read, Readiness};
@@ -213,6 +213,14 @@ impl Tcp {
         self.call(id, cx, |connection, _| connection.read(max))?
     }
 
+    /// The first octets that a read would give, at most `max`, copied; they stay to be read.
+    ///
+    /// # Errors
+    /// There is no connection of this name.
+    pub fn peek(&self, id: ConnectionId, max: usize) -> Result<Vec<u8>, Error> {
+        Ok(self.slot(id)?.connection.peek(max))
+    }
+
     /// SEND: takes from `data` what there is room for and says how much; zero means that an event will tell when
     /// there is room.
     ///
@@ -285,12 +293,20 @@ impl Tcp {
         Ok(self.slot(id)?.connection.error())
     }
 
-    /// A snapshot of everything about the connection.
+    /// A snapshot of the connection, but for how long ago things happened.
     ///
     /// # Errors
     /// There is no connection of this name.
     pub fn info(&self, id: ConnectionId) -> Result<Info, Error> {
         Ok(self.slot(id)?.connection.info())
+    }
+
+    /// A snapshot of everything about the connection as it is `now`.
+    ///
+    /// # Errors
+    /// There is no connection of this name.
+    pub fn info_at(&self, id: ConnectionId, now: Instant) -> Result<Info, Error> {
+        Ok(self.slot(id)?.connection.info_at(now))
     }
 
     /// Our end.
@@ -339,6 +355,35 @@ impl Tcp {
     /// There is no connection of this name.
     pub fn set_cork(&mut self, id: ConnectionId, cork: bool, cx: &mut Context<'_>) -> Result<(), Error> {
         self.call(id, cx, |connection, _| connection.set_cork(cork))
+    }
+
+    /// The ACKs of the next `segments` segments with text don't wait; zero ends the quick ACKs of the beginning.
+    ///
+    /// # Errors
+    /// There is no connection of this name.
+    pub fn set_quick_acks(&mut self, id: ConnectionId, segments: u8, cx: &mut Context<'_>) -> Result<(), Error> {
+        self.call(id, cx, |connection, _| connection.set_quick_acks(segments))
+    }
+
+    /// Octets taken from now on before they are acknowledged, at most.
+    ///
+    /// # Errors
+    /// There is no connection of this name.
+    pub fn set_send_buffer(&mut self, id: ConnectionId, octets: usize, cx: &mut Context<'_>) -> Result<(), Error> {
+        self.call(id, cx, |connection, _| connection.set_send_buffer(octets))
+    }
+
+    /// How long FIN-WAIT-2 lasts once the application let go.
+    ///
+    /// # Errors
+    /// There is no connection of this name.
+    pub fn set_fin_wait_2(&mut self, id: ConnectionId, duration: Duration, cx: &mut Context<'_>) -> Result<(), Error> {
+        self.call(id, cx, |connection, _| connection.set_fin_wait_2(duration))
+    }
+
+    /// Connections that wait to be accepted; `None` if there is no such listener.
+    pub fn acceptable(&self, id: ListenerId) -> Option<usize> {
+        Some(self.listeners.get(id)?.waiting.len())
     }
 
     /// Turns keepalive on or off (RFC 9293 MUST-24).

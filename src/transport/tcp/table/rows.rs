@@ -40,8 +40,8 @@ impl Tcp {
             send_queue: listener.backlog as u64,
             ..Row::new(State::Listen, listener.local, None)
         });
-        let connections = self.connections.values().map(|slot| {
-            let info = slot.connection.info();
+        let connections = self.connections.values().map(move |slot| {
+            let info = slot.connection.info_at(now);
             Row {
                 receive_queue: info.receive_queue_bytes,
                 send_queue: info.send_queue_bytes,

@@ -16,4 +16,5 @@ mod receiving;
 mod recovering;
 mod scene;
 mod sending;
+mod snapshot;
 pub(in crate::transport::tcp) mod world;

@@ -18,6 +18,33 @@ fn data_in_order_is_delivered() {
 }
 
 #[test]
+fn a_peek_gives_what_the_next_reads_will_and_leaves_it() {
+    let mut scene = Scene::established();
+    // A large piece, small ones that lie together, and one beyond a gap.
+    for (seq, len) in [(0, 2000), (2000, 10), (2010, 10), (2020, 1500), (3600, 10)] {
+        scene.send(peer(seq, 0).data(len));
+    }
+    assert_eq!(scene.connection.peek(10_000), octets(0, 3520));
+    assert_eq!(scene.connection.peek(2005), octets(0, 2005));
+    assert_eq!(scene.connection.readable_bytes(), 3520);
+    assert_eq!(scene.read(0), 3520);
+    assert_eq!(scene.connection.peek(1), b"");
+}
+
+#[test]
+fn asked_for_quick_acks_the_one_that_waits_and_the_next_go_at_once() {
+    let mut scene = Scene::established();
+    scene.send(peer(0, 0).data(10));
+    scene.recv(&[]);
+    scene.connection.set_quick_acks(1);
+    scene.recv(&[". 0:0 ack 10"]);
+    scene.send(peer(10, 0).data(10));
+    scene.recv(&[". 0:0 ack 20"]);
+    scene.send(peer(20, 0).data(10));
+    scene.pass(secs(1), &[(40, ". 0:0 ack 30")]);
+}
+
+#[test]
 fn one_small_segment_is_acknowledged_after_the_delay() {
     // RFC 9293 SHLD-18, MUST-40.
     let mut scene = Scene::established();

@@ -10,6 +10,16 @@ use crate::transport::tcp::segment::Segment;
 use crate::transport::tcp::state::State;
 
 #[test]
+fn a_send_buffer_that_is_made_smaller_takes_less_from_then_on() {
+    let mut scene = Scene::established();
+    assert_eq!(scene.write(1000), 1000);
+    scene.connection.set_send_buffer(1500);
+    assert_eq!(scene.write(1000), 500);
+    scene.connection.set_send_buffer(1000);
+    assert_eq!(scene.write(1000), 0, "what is kept stays");
+}
+
+#[test]
 fn a_large_write_leaves_as_one_super_segment_cut_at_the_mss() {
     // RFC 9293 SHLD-28, MUST-16.
     let mut scene = Scene::established();

@@ -1,0 +1,159 @@
+//! What is told of a connection: the fields of [`Info`], computed when somebody asks.
+
+use super::congestion::Phase;
+use super::{Connection, Timer, Traffic};
+use crate::base::time::{Duration, Instant};
+use crate::transport::tcp::info::{Info, Measured, TimerInfo};
+use crate::transport::tcp::mss::mtu_for;
+use crate::transport::tcp::segment::Segment;
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+impl Connection {
+    /// A snapshot for `show sockets`, with how long ago things happened.
+    pub fn info_at(&self, now: Instant) -> Info {
+        let traffic = self.traffic();
+        let ago = |at| micros(now.since(at));
+        Info {
+            last_data_sent_ago_us: (traffic.data_segments_sent > 0).then(|| ago(self.liveness.sent_at)),
+            last_data_received_ago_us: (traffic.data_segments_received > 0).then(|| ago(traffic.data_received_at)),
+            last_ack_received_ago_us: Some(micros(now.since(self.liveness.heard_at))),
+            ..self.info()
+        }
+    }
+
+    /// A snapshot for `show sockets`, but for what depends on the time.
+    pub fn info(&self) -> Info {
+        let (window, totals, traffic) = (self.congestion.window(), &self.totals, self.traffic());
+        let census = self.flight.census(self.mss());
+        Info {
+            state: self.state.to_string(),
+            local: self.local(),
+            remote: self.remote(),
+            recovery: self.recovery_name(census.sacked),
+            congestion: self.congestion.name(),
+            cwnd_bytes: window.cwnd,
+            ssthresh_bytes: (window.ssthresh != u32::MAX).then_some(window.ssthresh),
+            mss_bytes: self.mss(),
+            receive_mss_bytes: self.rcv.full_segment,
+            advertised_mss_bytes: u32::from(self.rcv.announced_mss),
+            path_mtu_bytes: mtu_for(self.remote().ip(), self.snd.path_mss),
+            in_flight_bytes: self.recovery.pipe(&self.flight),
+            lost_bytes: self.flight.lost(),
+            sacked_bytes: self.flight.sacked(),
+            unacked_segments: census.unacked,
+            sacked_segments: census.sacked,
+            lost_segments: census.lost,
+            resent_segments: census.resent,
+            srtt_us: self.rtt.srtt().map(micros),
+            rttvar_us: self.rtt.srtt().map(|_| micros(self.rtt.rttvar())),
+            min_rtt_us: self.rtt.min().map(micros),
+            rto_us: micros(self.rtt.rto(&self.config)),
+            backoff: self.rtt.backoff,
+            probes: u32::from(self.liveness.probes.max(self.liveness.keepalives)),
+            ato_us: self.config.delayed_ack.filter(|_| self.rcv.quick_acks == 0).map(micros),
+            send_queue_bytes: self.output.len() as u64,
+            not_sent_bytes: u64::from(self.output.end().past(self.snd.nxt)),
+            receive_queue_bytes: self.input.ready_len() as u64,
+            out_of_order_bytes: self.input.held_len() as u64,
+            receive_buffer_bytes: self.receive_size.octets(),
+            send_window_bytes: self.snd.wnd,
+            receive_window_bytes: self.rcv.wnd(),
+            send_window_scale: self.agreed.window_scale.map(|scale| scale.theirs),
+            receive_window_scale: self.agreed.window_scale.map(|scale| scale.ours),
+            timestamps: self.agreed.timestamps.is_some(),
+            sack: self.agreed.sack,
+            pacing_rate_bytes: self.pacing_rate(),
+            ecn: self.ecn.is_agreed,
+            bytes_sent: totals.bytes_sent,
+            bytes_acked: totals.bytes_acked,
+            bytes_received: totals.bytes_received,
+            bytes_retransmitted: totals.bytes_retransmitted,
+            retransmissions: u64::from(traffic.retransmissions),
+            segments_sent: u64::from(traffic.segments_sent),
+            segments_received: u64::from(traffic.segments_received),
+            data_segments_sent: u64::from(traffic.data_segments_sent),
+            data_segments_received: u64::from(traffic.data_segments_received),
+            out_of_order_segments: u64::from(traffic.out_of_order_segments),
+            delivered_segments: u64::from(traffic.delivered_segments) + u64::from(self.snd.una.after(self.snd.iss)),
+            last_data_sent_ago_us: None,
+            last_data_received_ago_us: None,
+            last_ack_received_ago_us: None,
+            measured: self.measured(),
+            timeouts: u64::from(traffic.timeouts),
+            timers: Timer::ALL
+                .into_iter()
+                .filter_map(|timer| {
+                    Some(TimerInfo { name: timer.label(), due_us: self.timers.due(timer)?.as_micros() })
+                })
+                .collect(),
+        }
+    }
+
+    /// What loss recovery and congestion control measure beyond their windows.
+    fn measured(&self) -> Measured {
+        Measured::default()
+    }
+
+    /// Linux's word for what recovery is doing: in disorder something came out of order, and nothing is known to be
+    /// lost.
+    fn recovery_name(&self, sacked: u32) -> &'static str {
+        match self.recovery.phase() {
+            Phase::Open if sacked > 0 => "disorder",
+            Phase::Open => "open",
+            Phase::Fast => "recovery",
+            Phase::Timeout => "loss",
+        }
+    }
+
+    /// What was counted of segments.
+    fn traffic(&self) -> Traffic {
+        self.totals.traffic.as_deref().copied().unwrap_or_default()
+    }
+
+    /// Counts a segment that goes out, super-segments as those they are cut into.
+    pub(super) fn count_sent(&mut self, octets: usize, each: u32) {
+        if octets > 0 || self.totals.traffic.is_some() {
+            let segments = (octets as u32).div_ceil(each.max(1));
+            let traffic = self.totals.traffic.get_or_insert_default();
+            traffic.segments_sent = traffic.segments_sent.wrapping_add(segments.max(1));
+            traffic.data_segments_sent = traffic.data_segments_sent.wrapping_add(segments);
+        }
+    }
+
+    /// Counts a segment that came in.
+    pub(super) fn count_received(&mut self, seg: &Segment, now: Instant) {
+        let octets = seg.payload.len() as u32;
+        if octets == 0 && self.totals.traffic.is_none() {
+            return;
+        }
+        let segments = octets.div_ceil(seg.segment_size.map_or(octets, u32::from).max(1));
+        let is_beyond_gap = octets > 0 && seg.seq.after(self.rcv.nxt) && self.state.is_synchronized();
+        let traffic = self.totals.traffic.get_or_insert_default();
+        traffic.segments_received = traffic.segments_received.wrapping_add(segments.max(1));
+        traffic.data_segments_received = traffic.data_segments_received.wrapping_add(segments);
+        if octets > 0 {
+            traffic.data_received_at = now;
+        }
+        if is_beyond_gap {
+            traffic.out_of_order_segments = traffic.out_of_order_segments.wrapping_add(segments);
+        }
+    }
+
+    /// Counts what the peer is newly known to have.
+    pub(super) fn count_delivered(&mut self, octets: u32) {
+        let segments = octets.div_ceil(self.mss());
+        if let Some(traffic) = &mut self.totals.traffic {
+            traffic.delivered_segments = traffic.delivered_segments.wrapping_add(segments);
+        }
+    }
+
+    /// Counts what was sent again.
+    pub(super) fn count_resent(&mut self, octets: u32) {
+        let segments = octets.div_ceil(self.mss());
+        let traffic = self.totals.traffic.get_or_insert_default();
+        traffic.retransmissions = traffic.retransmissions.wrapping_add(segments);
+    }
+}
