@@ -54,6 +54,8 @@ pub const TCP_CONNECTIONS: usize = 1 << 20;
 pub const TCP_EMBRYOS: usize = 1_024;
 /// Accepted connections that wait for the application, by default.
 pub const TCP_BACKLOG: usize = 1_024;
+/// Points of traced connections; the oldest makes room.
+pub const TCP_TRACE_POINTS: usize = 1 << 16;
 /// Connections in TIME-WAIT; the oldest makes room.
 pub const TCP_TIME_WAITS: usize = 1 << 18;
 /// Bytes one connection may keep for its application to read, out-of-order data included, once its path needs it.

@@ -6,6 +6,7 @@
 mod cable;
 mod check;
 mod password;
+pub mod plot;
 mod setup;
 mod show;
 mod table;
@@ -75,7 +76,9 @@ Examples:
       every socket with its congestion window, round-trip time, timeouts and retransmissions
   sudo tapstack show drops --tap tap1
       why packets were dropped, asked of the daemon whose first TAP is tap1
-  sudo tapstack show counters --json | jq .";
+  sudo tapstack show counters --json | jq .
+  sudo tapstack show trace --svg > window.svg
+      the congestion window of each connection over time, if `tcp.trace` is on";
 
 const PASSWORD_EXAMPLES: &str = "\
 Examples:

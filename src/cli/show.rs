@@ -1,9 +1,11 @@
 //! `tapstack show`: asks the running daemon over its control socket.
 
+use crate::cli::plot;
 use crate::cli::table::{self, Table, cell};
 use crate::daemon::config::default_control_path;
 use crate::daemon::control::{Request, ask};
 use crate::daemon::failure::Failure;
+use crate::transport::tcp::trace::Point;
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -16,6 +18,9 @@ pub(super) struct Show {
     /// As JSON
     #[arg(long)]
     json: bool,
+    /// With trace: as a picture of the congestion windows over time
+    #[arg(long, conflicts_with = "json")]
+    svg: bool,
     /// With sockets: a second line with what TCP knows of the connection
     #[arg(long, short)]
     info: bool,
@@ -47,6 +52,8 @@ enum What {
     Outcomes,
     /// Bounds, and how much of each is used
     Limits,
+    /// What acknowledgments did to each connection, if the configuration says `tcp.trace = true`
+    Trace,
 }
 
 impl What {
@@ -61,6 +68,12 @@ impl Show {
         let answer = ask(&path, &Request::Show(self.what.name()))?;
         if self.json {
             super::print(&format!("{answer:#}\n"));
+            return Ok(());
+        }
+        if self.svg {
+            let points = serde_json::from_value::<Vec<Point>>(answer)
+                .map_err(|_| Failure::Usage("only the trace is a picture: tapstack show trace --svg".to_owned()))?;
+            super::print(&plot::svg(&points));
             return Ok(());
         }
         super::print(&match self.what {

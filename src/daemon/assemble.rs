@@ -93,6 +93,7 @@ fn tcp_config(knobs: &config::Tcp) -> tcp::config::Config {
         pacing: knobs.pacing,
         ecn: knobs.ecn,
         recall: knobs.metrics,
+        trace: knobs.trace,
         ..tcp::config::Config::default()
     }
 }

@@ -259,6 +259,8 @@ pub struct Tcp {
     pub ecn: Ecn,
     /// What a connection takes over from earlier ones to the same host.
     pub metrics: Recall,
+    /// Keep what each acknowledgment does, for `tapstack show trace`.
+    pub trace: bool,
 }
 
 impl Default for Tcp {
@@ -277,6 +279,7 @@ impl Default for Tcp {
             pacing: true,
             ecn: Ecn::default(),
             metrics: Recall::default(),
+            trace: false,
         }
     }
 }

@@ -18,6 +18,7 @@ pub fn part(stack: &Stack, what: &str) -> Option<Snapshot> {
         "lost" => part.lost = stack.show_lost(),
         "outcomes" => part.outcomes = stack.show_outcomes(),
         "limits" => part.limits = stack.show_limits(),
+        "trace" => part.trace = stack.show_trace(),
         _ => return None,
     }
     Some(part)
@@ -35,6 +36,7 @@ pub fn value(what: &str, snapshot: Snapshot) -> Option<Value> {
         "lost" => to_value(snapshot.lost),
         "outcomes" => to_value(snapshot.outcomes),
         "limits" => to_value(snapshot.limits),
+        "trace" => to_value(snapshot.trace),
         _ => return None,
     })
 }

@@ -10,6 +10,7 @@ use crate::datalink::neighbours;
 use crate::network::route::Origin;
 use crate::stack::Stack;
 use crate::transport::tcp::state::State;
+use crate::transport::tcp::trace::Point;
 use crate::transport::{tcp, udp};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -208,6 +209,9 @@ pub struct Snapshot {
     pub counters: Vec<Count>,
     /// The bounds.
     pub limits: Vec<Limit>,
+    /// What acknowledgments did to traced connections; only if it is asked for.
+    #[serde(skip)]
+    pub trace: Vec<Point>,
 }
 
 impl Stack {
@@ -223,7 +227,13 @@ impl Stack {
             lost: self.show_lost(),
             counters: self.show_counters(),
             limits: self.show_limits(),
+            trace: Vec::new(),
         }
+    }
+
+    /// What acknowledgments did to traced connections, the oldest first.
+    pub fn show_trace(&self) -> Vec<Point> {
+        self.tcp.trace().points().cloned().collect()
     }
 
     /// The interfaces in their order.

@@ -221,3 +221,18 @@ fn a_capture_holds_the_whole_conversation() {
     let directions = fields("icmp", "frame.packet_flags_direction");
     assert_eq!(directions.split_whitespace().count(), 2, "{directions}");
 }
+
+#[test]
+fn a_traced_connection_can_be_looked_at_step_by_step_and_as_a_picture() {
+    let lab = Lab::with("[http]\nroot = \"www\"\n[tcp]\ntrace = true\n");
+    lab.write("www/file", vec![b'x'; 1 << 20]);
+    lab.run(&format!("curl -sSf -o /dev/null http://{DAEMON}/file"));
+    let trace = lab.daemon.show("trace");
+    let points = trace.as_array().unwrap();
+    let is_of_http = |point: &&serde_json::Value| point["local"] == "192.0.2.2:80";
+    let acked = points.iter().filter(is_of_http).map(|point| point["acked_bytes"].as_u64().unwrap()).max();
+    assert!(acked >= Some(1 << 20), "{acked:?} of {} points", points.len());
+    let picture = lab.run("tapstack show trace --svg --control daemon.sock");
+    assert!(picture.starts_with("<svg ") && picture.contains("cubic: 192.0.2.2:80"), "{picture}");
+    assert_eq!(lab.attempt("tapstack show routes --svg --control daemon.sock").status, 2);
+}

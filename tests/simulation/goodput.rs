@@ -1,10 +1,11 @@
 //! How much gets through lines that delay, lose and reorder, and how the window moves, for each congestion control.
 
 use crate::lines::{pair, transfer};
-use crate::snapshots::assert_snapshot;
+use crate::snapshots::{assert_kept, assert_snapshot};
 use std::fmt::Write;
 use tapstack::base::counters::Counter;
 use tapstack::base::time::Duration;
+use tapstack::cli::plot;
 use tapstack::physical::cable::Faults;
 use tapstack::transport::tcp::config::{Algorithm, Config};
 
@@ -74,4 +75,22 @@ fn the_window_moves_round_by_round_as_the_table_has_it() {
         writeln!(table, "{round:>6}  {cubic:>5}  {reno:>7}  {bbr:>4}").unwrap();
     }
     assert_snapshot("windows", &table);
+}
+
+#[test]
+fn the_picture_of_the_windows_is_what_the_trace_has() {
+    let line = Faults { delay: Duration::from_millis(25), rate: Some(RATE), queue: 86 * 1514, ..Faults::default() };
+    let mut points = Vec::new();
+    for (congestion, _) in ALL {
+        let (mut world, client, server) = pair(&line, &Config { congestion, trace: true, ..Config::default() });
+        let _seen = transfer(&world, (client, server), 64 << 20, Duration::ZERO);
+        world.run_for(Duration::from_secs(12));
+        let mut trace = world.stack(client, |stack| stack.show_trace());
+        assert!(trace.len() > 1000, "a point for each acknowledgment");
+        assert!(trace.windows(2).all(|pair| pair[0].at_us <= pair[1].at_us));
+        // A panel of its own.
+        trace.iter_mut().for_each(|point| point.local.set_port(points.len() as u16));
+        points.extend(trace);
+    }
+    assert_kept("docs/windows.svg", &plot::svg(&points));
 }

@@ -9,7 +9,13 @@ use std::path::Path;
 /// The table is that of the snapshot.
 #[track_caller]
 pub fn assert_snapshot(name: &str, table: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/snapshots").join(format!("{name}.txt"));
+    assert_kept(&format!("tests/snapshots/{name}.txt"), table);
+}
+
+/// The file is the one that is kept.
+#[track_caller]
+pub fn assert_kept(name: &str, table: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
     if std::env::var_os("TAPSTACK_SNAPSHOTS").is_some() {
         std::fs::write(&path, table).unwrap();
         return;
@@ -19,7 +25,7 @@ pub fn assert_snapshot(name: &str, table: &str) {
     let differing: Vec<String> = differing.map(|(kept, new)| format!("- {kept}\n+ {new}")).collect();
     assert!(
         kept == table,
-        "tests/snapshots/{name}.txt is not what comes out (TAPSTACK_SNAPSHOTS=write takes it over):\n{}\n\nin full:\n{table}",
+        "{name} is not what comes out (TAPSTACK_SNAPSHOTS=write takes it over):\n{}\n\nin full:\n{table}",
         differing.join("\n")
     );
 }

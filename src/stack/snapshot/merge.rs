@@ -27,8 +27,10 @@ impl Snapshot {
                 merge_counts(whole, part);
             }
             merge_limits(&mut host.limits, part.limits);
+            host.trace.append(&mut part.trace);
             // The routes are configured, and the same everywhere.
         }
+        host.trace.sort_by_key(|point| point.at_us);
         host
     }
 

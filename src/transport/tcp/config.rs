@@ -112,6 +112,8 @@ pub struct Config {
     pub ecn: Ecn,
     /// What is taken over from earlier connections to the same host.
     pub recall: Recall,
+    /// Keep a point for each acknowledgment ([`super::trace`]).
+    pub trace: bool,
     /// The initial window in segments (RFC 6928).
     pub initial_window: u32,
     /// The time in TIME-WAIT, twice the MSL (RFC 9293 MUST-13).
@@ -158,6 +160,7 @@ impl Default for Config {
             pacing: true,
             ecn: Ecn::default(),
             recall: Recall::default(),
+            trace: false,
             initial_window: 10,
             time_wait: Duration::from_secs(60),
             fin_wait_2: Duration::from_secs(60),

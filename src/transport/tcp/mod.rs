@@ -29,5 +29,6 @@ pub mod segment;
 pub mod state;
 pub mod table;
 mod time_wait;
+pub mod trace;
 
 pub use table::Tcp;

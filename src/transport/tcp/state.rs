@@ -90,9 +90,10 @@ impl State {
     }
 }
 
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl State {
+    /// Its name in RFC 9293.
+    pub fn name(self) -> &'static str {
+        match self {
             Closed => "CLOSED",
             Listen => "LISTEN",
             SynSent => "SYN-SENT",
@@ -104,7 +105,13 @@ impl fmt::Display for State {
             Closing => "CLOSING",
             LastAck => "LAST-ACK",
             TimeWait => "TIME-WAIT",
-        })
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 

@@ -55,6 +55,7 @@ use crate::transport::tcp::metrics::MetricsCache;
 use crate::transport::tcp::replies::Replies;
 use crate::transport::tcp::segment::Segment;
 use crate::transport::tcp::time_wait::{self, TimeWait, TimeWaitId, TimeWaits};
+use crate::transport::tcp::trace::Trace;
 use owners::Owners;
 use slot::{EventSource, Owner, Slot, TimerKey};
 use slotmap::{SlotMap, new_key_type};
@@ -104,6 +105,7 @@ pub struct Tcp {
     ephemeral: Ephemeral,
     /// What earlier connections have learned.
     metrics: MetricsCache,
+    trace: Trace,
     defaults: Rc<Config>,
 }
 
@@ -129,8 +131,14 @@ impl Tcp {
             cookies: Cookies::new(random),
             ephemeral: Ephemeral::new(random),
             metrics: MetricsCache::new(random),
+            trace: Trace::default(),
             defaults: Rc::new(defaults),
         }
+    }
+
+    /// What acknowledgments did to the connections that are traced.
+    pub fn trace(&self) -> &Trace {
+        &self.trace
     }
 
     /// Takes ephemeral ports only of the share of stack `index` of `count` that are one host.
@@ -171,6 +179,9 @@ impl Tcp {
         };
         let challenges = cx.counters.of(Counter::TcpChallengeAck);
         let outcome = slot.connection.receive(segment, cx);
+        if let Some(point) = slot.connection.trace_point(cx.now) {
+            self.trace.add(point);
+        }
         // RFC 5961 §7: a connection bounds its own challenges, the table those of all.
         if cx.counters.of(Counter::TcpChallengeAck) > challenges && !self.replies.may_challenge(cx.now) {
             slot.connection.withhold_challenge();
@@ -278,6 +289,9 @@ impl Tcp {
         match slot.connection.deadline() {
             Some(deadline) if deadline <= cx.now => {
                 slot.connection.handle_timeout(cx);
+                if let Some(point) = slot.connection.trace_point(cx.now) {
+                    self.trace.add(point);
+                }
                 self.settle(id, cx);
             }
             // What it was set for is over: nothing has changed since the connection settled.

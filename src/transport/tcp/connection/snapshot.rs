@@ -6,6 +6,7 @@ use crate::base::time::{Duration, Instant};
 use crate::transport::tcp::info::{Info, Measured, TimerInfo};
 use crate::transport::tcp::mss::mtu_for;
 use crate::transport::tcp::segment::Segment;
+use crate::transport::tcp::trace::Point;
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
@@ -90,6 +91,29 @@ impl Connection {
                 })
                 .collect(),
         }
+    }
+
+    /// How it is, for those who look at every step of it.
+    pub(in crate::transport::tcp) fn trace_point(&self, now: Instant) -> Option<Point> {
+        if !self.config.trace {
+            return None;
+        }
+        let window = self.congestion.window();
+        Some(Point {
+            at_us: now.as_micros(),
+            local: self.local(),
+            remote: self.remote(),
+            state: self.state.name().into(),
+            recovery: self.recovery_name(self.flight.sacked()).into(),
+            congestion: self.congestion.name().into(),
+            cwnd_bytes: window.cwnd,
+            ssthresh_bytes: (window.ssthresh != u32::MAX).then_some(window.ssthresh),
+            in_flight_bytes: self.recovery.pipe(&self.flight),
+            srtt_us: self.rtt.srtt().map(micros),
+            pacing_rate_bytes: self.pacing_rate(),
+            acked_bytes: self.totals.bytes_acked,
+            retransmitted_bytes: self.totals.bytes_retransmitted,
+        })
     }
 
     /// What loss recovery and congestion control measure beyond their windows.
