@@ -3,6 +3,7 @@
 //! - `conversations`: what a seed makes of everything at once (topology, faults, knobs, applications), with
 //!   the stack's invariants checked after each step.
 //! - `congestion`: what a bottleneck sees of a sender.
+//! - `recovery`: bursts and tails that are lost, and what it takes to repair them.
 //! - `fairness`, `goodput`: how flows share a bottleneck and what bad lines carry, as tables in `tests/snapshots`.
 //! - `lines`: what happens to a connection when the line or the peer goes away.
 //! - `internet`: UDP, ICMP and path MTU through a router.
@@ -37,5 +38,7 @@ mod lines;
 mod link;
 #[path = "simulation/plan.rs"]
 mod plan;
+#[path = "simulation/recovery.rs"]
+mod recovery;
 #[path = "simulation/snapshots.rs"]
 mod snapshots;

@@ -346,6 +346,33 @@ fn every_must_of_rfc_9293_has_its_code_and_its_test_or_its_reason() {
 }
 
 #[test]
+fn every_section_of_an_rfc_has_its_code_and_its_test_or_its_reason() {
+    let page = read(Path::new("docs/rfc.md"));
+    let functions = functions();
+    let mut wrong = Vec::new();
+    let mut rfc = "";
+    for line in page.lines() {
+        rfc = line.strip_prefix("## ").unwrap_or(rfc);
+        // A row by section is: section, what, state, code, test.
+        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
+        let [_, section, _, state, code, tests, _] = cells[..] else { continue };
+        if section == "section" || section.starts_with("---") {
+            continue;
+        }
+        let path = code.split('`').nth(1).and_then(|word| word.split(' ').next());
+        if state == "done" && !path.is_some_and(|path| root().join(path).exists()) {
+            wrong.push(format!("{rfc} {section}: names no file that exists: {code}"));
+        }
+        let is_known = |test: &str| functions.contains(test.rsplit("::").next().unwrap());
+        let is_tested = tests.contains('`') || tests.starts_with("see RFC") || tests.starts_with("the tests beside");
+        if !tests.split('`').skip(1).step_by(2).all(is_known) || (state == "done" && !is_tested) {
+            wrong.push(format!("{rfc} {section}: names no test that exists: {tests}"));
+        }
+    }
+    none("docs/rfc.md is not true", &wrong);
+}
+
+#[test]
 fn every_departure_in_the_code_is_on_the_page() {
     let page = read(Path::new("docs/deviations.md"));
     let mut missing = Vec::new();

@@ -112,6 +112,20 @@ counters! {
     TcpTimeWaitRecycled,
     /// Bytes received out of order and kept.
     TcpOfoQueue,
+    /// Tail loss probes sent (RFC 8985).
+    TcpLossProbes,
+    /// Losses that a tail loss probe repaired.
+    TcpLossProbeRecovery,
+    /// Duplicates told to peers (RFC 2883).
+    TcpDSACKSent,
+    /// Duplicates that peers told of.
+    TcpDSACKRecv,
+    /// Fast recoveries that were a mistake and taken back (RFC 4015).
+    TcpFullUndo,
+    /// Retransmission timeouts that were a mistake and taken back (RFC 5682, RFC 4015).
+    TcpSpuriousRtos,
+    /// Retransmission timeouts because a peer took back what it had selectively acknowledged.
+    TcpSACKReneging,
 }
 
 /// The counts.

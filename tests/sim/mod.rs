@@ -23,6 +23,7 @@ use bytes::Bytes;
 use film::Film;
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hasher};
+use std::ops::Range;
 use std::path::PathBuf;
 use tapstack::base::counters::Counter;
 use tapstack::base::random::Random;
@@ -63,6 +64,9 @@ struct Link {
     from: Plug,
     to: Plug,
     cable: Cable,
+    /// Large frames put in so far, and which of them vanish.
+    large: u64,
+    vanish: Range<u64>,
 }
 
 /// Hosts and the cables between them.
@@ -78,6 +82,9 @@ pub struct World {
     steps: u64,
     frames: u64,
 }
+
+/// No frame without data is longer: Ethernet, IPv4, TCP and all options.
+const BARE: usize = 14 + 20 + 20 + 40;
 
 /// Steps after which a run counts as endless.
 const MOST_STEPS: u64 = 20_000_000;
@@ -112,8 +119,9 @@ impl World {
 
     /// A cable with the same faults both ways.
     pub fn connect(&mut self, a: Plug, b: Plug, faults: &Faults, seed: u64) {
-        self.links.push(Link { from: a, to: b, cable: Cable::new(faults.clone(), seed) });
-        self.links.push(Link { from: b, to: a, cable: Cable::new(faults.clone(), seed ^ 0x9e37_79b9_7f4a_7c15) });
+        self.links.push(Link { from: a, to: b, cable: Cable::new(faults.clone(), seed), large: 0, vanish: 0..0 });
+        let cable = Cable::new(faults.clone(), seed ^ 0x9e37_79b9_7f4a_7c15);
+        self.links.push(Link { from: b, to: a, cable, large: 0, vanish: 0..0 });
     }
 
     /// Other faults on every cable from now on.
@@ -125,6 +133,12 @@ impl World {
     pub fn set_faults_from(&mut self, from: Plug, faults: &Faults) {
         let links = self.links.iter_mut().filter(|link| link.from == from);
         links.for_each(|link| link.cable.set_faults(faults.clone()));
+    }
+
+    /// Of the frames with data that leave a plug, those with these numbers vanish.
+    pub fn lose(&mut self, from: Plug, numbers: Range<u64>) {
+        let links = self.links.iter_mut().filter(|link| link.from == from);
+        links.for_each(|link| link.vanish = numbers.clone());
     }
 
     /// What became of the frames that left a plug.
@@ -184,7 +198,10 @@ impl World {
         self.digest.write(frame);
         let bytes = Bytes::copy_from_slice(frame);
         for link in self.links.iter_mut().filter(|link| link.from == from) {
-            link.cable.send(bytes.clone(), self.now);
+            link.large += u64::from(bytes.len() > BARE);
+            if bytes.len() <= BARE || !link.vanish.contains(&(link.large - 1)) {
+                link.cable.send(bytes.clone(), self.now);
+            }
         }
     }
 

@@ -102,6 +102,8 @@ pub struct Config {
     pub sack: bool,
     /// Ask for window scaling (RFC 7323).
     pub window_scale: bool,
+    /// Send a tail loss probe when no ACK comes (RFC 8985 §7).
+    pub tail_loss_probe: bool,
     /// The congestion control.
     pub congestion: Algorithm,
     /// A rise of the round-trip time ends the first slow start (RFC 9406), where the congestion control has one.
@@ -155,6 +157,7 @@ impl Default for Config {
             timestamps: true,
             sack: true,
             window_scale: true,
+            tail_loss_probe: true,
             congestion: Algorithm::default(),
             hystart: true,
             pacing: true,

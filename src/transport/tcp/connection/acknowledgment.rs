@@ -1,14 +1,15 @@
 //! The fifth step of SEGMENT ARRIVES: the ACK field (RFC 9293 §3.10.7.4), as a pipeline. What left the network
 //! (`flight`), how long it took (`rtt`), what will not arrive (`recovery`), how much may be out
-//! (`congestion`).
+//! (`congestion`), how much of it now (`recovery` again: PRR).
 
 use super::arrives::{Step, dropped};
 use super::congestion::{self, AckSample, Start};
-use super::flight::Acked;
-use super::recovery::AckFacts;
+use super::flight::{AckTime, Delivery};
+use super::recovery::{AckFacts, duplicate};
 use super::{Connection, Timer};
 use crate::base::counters::Counter;
 use crate::base::drops::{DropReason, Outcome};
+use crate::base::ranges::Range;
 use crate::base::time::{Duration, Instant};
 use crate::transport::Context;
 use crate::transport::tcp::config::{Algorithm, Recall};
@@ -57,7 +58,8 @@ impl Connection {
 
     /// Our SYN is acknowledged: ESTABLISHED, or at once FIN-WAIT-1 if the user closed meanwhile.
     pub(super) fn on_syn_acknowledged(&mut self, seg: &Segment, cx: &mut Context) {
-        let acked = self.flight.on_ack(seg.ack, cx.now);
+        let time = AckTime { now: cx.now, ..AckTime::default() };
+        let acked = self.flight.on_ack(seg.ack, &time);
         self.snd.una = seg.ack;
         // The window of a segment with SYN is never scaled (RFC 7323 §2.2).
         let shift = if seg.flags.syn() { 0 } else { self.agreed.their_shift() };
@@ -126,63 +128,65 @@ impl Connection {
     /// Advances SND.UNA, updates the send window, takes samples and tells recovery and congestion control.
     fn process_acknowledgment(&mut self, seg: &Segment, cx: &mut Context) {
         let now = cx.now;
+        let time = self.ack_time(seg, now);
         let window = u32::from(seg.window) << self.agreed.their_shift();
         let in_flight_before = self.recovery.pipe(&self.flight);
         // RFC 5681 §2, "duplicate acknowledgment".
         let is_duplicate =
             seg.ack == self.snd.una && !self.flight.is_empty() && seg.is_empty() && window == self.snd.wnd;
         let acked_bytes = seg.ack.past(self.snd.una);
-        let advanced = self.advance_una(seg, now);
+        let advanced = self.advance_una(seg, &time);
         if seg.ack.at_or_after(self.snd.una) {
             self.take_window(seg, window);
         }
         if seg.ack.at_or_after(self.snd.una) {
             self.note_echo(seg, now);
         }
-        let sacked = self.take_sack(seg, now);
-        if advanced.is_none() && sacked.delivered == 0 && !is_duplicate {
+        let (selected, dsack) = self.take_sack(seg, &time, cx);
+        let is_answer_to_probe = self.recovery.has_probe_out() && seg.is_empty();
+        if advanced.is_none() && selected.sacked == 0 && !is_duplicate && dsack.is_none() && !is_answer_to_probe {
             return;
         }
-        let mss = self.mss();
-        let verdict = self.recovery.on_ack(
-            &AckFacts {
-                una: self.snd.una,
-                nxt: self.snd.nxt,
-                acked: acked_bytes,
-                sacked: sacked.delivered,
-                is_duplicate,
-                sack: self.agreed.sack,
-                mss,
-            },
-            &mut self.flight,
-        );
         let acked = advanced.unwrap_or_default();
-        self.count_delivered(acked.delivered + sacked.delivered);
-        let rtt = acked.rtt.or(sacked.rtt).or_else(|| self.echoed_rtt(seg, &acked, now));
+        let delivery = acked.and(selected);
+        self.count_delivered(delivery.octets);
+        if delivery.reordered.is_some() {
+            let traffic = self.totals.traffic.get_or_insert_default();
+            traffic.reorderings = traffic.reorderings.saturating_add(1);
+        }
+        let rtt = delivery.rtt.or_else(|| self.echoed_rtt(seg, &acked, now));
         if let Some(rtt) = rtt {
             self.rtt.on_sample(rtt);
         }
+        let facts = AckFacts {
+            time,
+            una: self.snd.una,
+            nxt: self.snd.nxt,
+            acked: acked_bytes,
+            delivery,
+            dsack,
+            is_duplicate,
+            is_bare: seg.is_empty() && seg.options.sack.is_empty(),
+            sack: self.agreed.sack,
+            may_send_new: self.has_unsent() && self.snd.usable() > 0,
+            path: self.path(),
+        };
+        let verdict = self.recovery.on_ack(&facts, &mut self.flight);
+        self.follow_verdict(&verdict, acked_bytes, cx);
         if advanced.is_some() {
+            self.pending.tail_probe = false;
             self.restart_retransmit_timer(now);
         }
+        self.watch_for_reneging(now);
+        self.arm_loss_detection(verdict.look_again, advanced.is_some(), now);
         let in_flight = self.recovery.pipe(&self.flight);
-        self.tell_of_losses(now);
-        if verdict.entered {
-            cx.counters.count(Counter::TcpFastRetrans);
-            self.note_reduced();
-            let cwnd = self.congestion.window().cwnd;
-            self.congestion.on_loss(now, self.usage.flight_at_loss(self.snd.outstanding(), cwnd));
-        }
-        if verdict.recovered {
-            self.congestion.on_recovered(now, in_flight);
-        }
-        let app_limited = self.usage.is_app_limited(self.congestion.window(), mss);
+        let app_limited = self.usage.is_app_limited(self.congestion.window(), facts.path.mss);
         self.congestion.on_ack(&AckSample {
             now,
             una: self.snd.una,
             nxt: self.snd.nxt,
             acked_bytes,
-            delivered_bytes: acked.delivered + sacked.delivered,
+            delivered_bytes: delivery.octets,
             lost_bytes: verdict.lost,
             in_flight_before_bytes: in_flight_before,
             in_flight_bytes: in_flight,
@@ -205,12 +209,24 @@ impl Connection {
         (0..periods).for_each(|_| self.congestion.on_unused());
     }
 
+    /// When the ACK came, and what its timestamp says about what it answers.
+    fn ack_time(&self, seg: &Segment, now: Instant) -> AckTime {
+        let echo = self.echo_age(seg, now).map(|age| (now - age).as_millis());
+        AckTime { now, echo, min_rtt: self.rtt.min() }
+    }
+
+    /// How long ago the timestamp was sent that the segment echoes.
+    fn echo_age(&self, seg: &Segment, now: Instant) -> Option<Duration> {
+        self.agreed.timestamps?.elapsed(seg.options.timestamps?.echo, now)
+    }
+
     /// Moves SND.UNA to the acknowledgment and lets go of what it covers.
-    fn advance_una(&mut self, seg: &Segment, now: Instant) -> Option<Acked> {
+    fn advance_una(&mut self, seg: &Segment, time: &AckTime) -> Option<Delivery> {
         if !seg.ack.after(self.snd.una) {
             return None;
         }
-        let acked = self.flight.on_ack(seg.ack, now);
+        let now = time.now;
+        let acked = self.flight.on_ack(seg.ack, time);
         let before = self.output.len();
         self.snd.una = seg.ack;
         self.output.advance(seg.ack);
@@ -243,19 +259,25 @@ impl Connection {
         }
     }
 
-    fn take_sack(&mut self, seg: &Segment, now: Instant) -> Acked {
-        if self.agreed.sack && !seg.options.sack.is_empty() {
-            self.flight.on_sack(&seg.options.sack, now)
-        } else {
-            Acked::default()
+    /// What the SACK blocks tell: what arrived beyond a gap, and what arrived twice (RFC 2883).
+    fn take_sack(&mut self, seg: &Segment, time: &AckTime, cx: &mut Context) -> (Delivery, Option<Range>) {
+        if !self.agreed.sack || seg.options.sack.is_empty() {
+            return (Delivery::default(), None);
         }
+        let dsack = duplicate(seg.ack, &seg.options.sack);
+        if dsack.is_some() {
+            let traffic = self.totals.traffic.get_or_insert_default();
+            traffic.dsacks = traffic.dsacks.saturating_add(1);
+            cx.counters.count(Counter::TcpDSACKRecv);
+        }
+        (self.flight.on_sack(&seg.options.sack, time), dsack)
     }
 
     /// RTTM (RFC 7323 §4): the echoed timestamp says when what is acknowledged was sent, also if it was sent twice. An
     /// echo from before it was last sent is no sample: the ACK of the first transmission may have been lost, and
     /// what this one measures is then our own timeout.
-    fn echoed_rtt(&self, seg: &Segment, acked: &Acked, now: Instant) -> Option<Duration> {
-        let elapsed = self.agreed.timestamps?.elapsed(seg.options.timestamps?.echo, now)?;
+    fn echoed_rtt(&self, seg: &Segment, acked: &Delivery, now: Instant) -> Option<Duration> {
+        let elapsed = self.echo_age(seg, now)?;
         (elapsed <= acked.since_sent? + TIMESTAMP_TICK).then_some(elapsed)
     }
 

@@ -9,6 +9,7 @@ use super::{CHALLENGES_PER_SECOND, Connection, Timer};
 use crate::base::bucket::Bucket;
 use crate::base::counters::Counter;
 use crate::base::drops::{DropReason, Outcome};
+use crate::base::ranges::Range;
 use crate::base::seq::Seq;
 use crate::transport::Context;
 use crate::transport::tcp::segment::{Flags, Segment};
@@ -63,6 +64,7 @@ impl Connection {
         }
         match seg.options.timestamps {
             Some(timestamps) if !clock.is_old(timestamps.value, cx.now) => Continue(()),
+            Some(timestamps) if self.is_late_ack(seg, timestamps.value.wrapping_sub(clock.recent)) => Continue(()),
             Some(_) => {
                 cx.counters.count(Counter::TcpPawsEstab);
                 self.answer_unacceptable(seg, cx);
@@ -71,6 +73,17 @@ impl Connection {
             None if seg.flags.syn() => Continue(()),
             None => dropped(DropReason::TcpPaws),
         }
+    }
+
+    /// DEVIATION(RFC 7323 §5.3): an ACK that others overtook on the way is no old duplicate. It acknowledges nothing new,
+    /// but its SACK blocks may tell something; where ACKs are reordered most would be lost. One from more than an RTO
+    /// ago is dropped, `ago` being how far its timestamp lies before the last, in ticks.
+    fn is_late_ack(&self, seg: &Segment, ago: u32) -> bool {
+        let ticks = u128::from(ago.wrapping_neg());
+        let is_bare = seg.is_empty() && !seg.flags.syn() && seg.flags.ack() && seg.seq == self.rcv.nxt;
+        let window = u32::from(seg.window) << self.agreed.their_shift();
+        let changes_nothing = seg.ack.before(self.snd.una) || (seg.ack == self.snd.una && window == self.snd.wnd);
+        is_bare && changes_nothing && ticks <= self.rtt.rto(&self.config).as_millis()
     }
 
     /// First: is any of the segment in the window? If so, only that part is processed further.
@@ -83,6 +96,7 @@ impl Connection {
                     // peer would measure its own timeout.
                     self.take_timestamp(seg, cx);
                 }
+                self.note_duplicate(seg);
                 self.answer_unacceptable(seg, cx);
                 if self.state == State::TimeWait && seg.flags.fin() {
                     // A retransmitted FIN: our ACK of it was lost (eighth step, TIME-WAIT).
@@ -102,6 +116,7 @@ impl Connection {
     fn take_timestamp(&mut self, seg: &Segment, cx: &Context) {
         if let (Some(clock), Some(timestamps)) = (&mut self.agreed.timestamps, seg.options.timestamps)
             && seg.seq.at_or_before(self.rcv.last_ack)
+            && !clock.is_old(timestamps.value, cx.now)
             && !seg.flags.rst()
         {
             clock.accept(timestamps.value, cx.now);
@@ -116,6 +131,8 @@ impl Connection {
         }
         let before = self.rcv.nxt.past(seg.seq).min(seg.payload.len() as u32);
         if before > 0 {
+            self.note_duplicate(seg);
+            self.pending.ack = AckDue::Now;
             seg.payload = seg.payload.slice(before as usize..);
             seg.seq += before;
         }
@@ -124,6 +141,15 @@ impl Connection {
             seg.payload.truncate(room as usize);
             seg.flags = seg.flags.without(Flags::FIN);
             self.pending.ack = AckDue::Now;
+        }
+    }
+
+    /// Octets that were received before came again (RFC 2883 §4.1).
+    fn note_duplicate(&mut self, seg: &Segment) {
+        let received = Range::new(seg.seq, self.rcv.nxt);
+        let twice = Range::starting(seg.seq, seg.payload.len() as u32).intersection(received);
+        if self.agreed.sack && !twice.is_empty() {
+            self.rcv.on_duplicate(twice);
         }
     }
 

@@ -1,11 +1,15 @@
 //! What is out: every sequence number from SND.UNA to SND.NXT in one list of records, in order and without
 //! gaps. It is the SACK scoreboard (RFC 2018), the retransmission queue (RFC 9293 §3.10.7.4) and the source
-//! of round-trip samples (RFC 6298 §3) at once; pipe (RFC 6675 §2) is computed from it.
+//! of round-trip samples (RFC 6298 §3) at once; pipe (RFC 6675 §2) and what is lost by time (RFC 8985 §6.2) are
+//! computed from it.
 //!
 //! A record is what went out together, a super-segment as a rule; it is split where only a part of it is
-//! acknowledged, sacked or sent again.
+//! acknowledged, sacked or sent again, and the parts keep its time. Neighbours at the receiver are joined, so
+//! that looking through the list costs as much as there are holes, not as much as there is out.
 
 mod census;
+mod delivery;
+mod marks;
 
 use super::congestion::{LostPacket, RateSample};
 use super::delivery::{DeliveryRate, Stamp};
@@ -13,6 +17,8 @@ use crate::base::limits::TCP_FLIGHT_RECORDS;
 use crate::base::ranges::Range;
 use crate::base::seq::Seq;
 use crate::base::time::{Duration, Instant};
+pub(super) use delivery::{AckTime, Delivery, Newest};
+use smallvec::SmallVec;
 use std::collections::VecDeque;
 
 /// Where the octets of a record are, as far as we know.
@@ -40,24 +46,13 @@ impl Fate {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
     pub(super) range: Range,
-    /// When it was last sent.
+    /// When it was last sent: Segment.xmit_ts (RFC 8985 §5.2).
     pub(super) sent_at: Instant,
     /// How often it was sent.
     pub(super) transmissions: u8,
     pub(super) fate: Fate,
     /// What was known of the rate of delivery then, where that is measured.
     pub(super) stamp: Stamp,
-}
-
-/// What a cumulative acknowledgment removed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(super) struct Acked {
-    /// Octets that were not known to be at the receiver.
-    pub(super) delivered: u32,
-    /// The round-trip time of the newest of them, if all were sent only once (Karn, RFC 9293 MUST-18).
-    pub(super) rtt: Option<Duration>,
-    /// How long ago any of them was last sent.
-    pub(super) since_sent: Option<Duration>,
 }
 
 /// The list.
@@ -70,6 +65,12 @@ pub(super) struct Flight {
     lost: u32,
     /// Octets at the receiver beyond a gap.
     sacked: u32,
+    /// Octets on the way that were sent again.
+    resent: u32,
+    /// The end of the highest octet at the receiver, while there is any beyond a gap: RACK.fack (RFC 8985 §5.3).
+    fack: Seq,
+    /// Pieces that became sacked since none was.
+    sacked_pieces: u16,
     /// The rate of delivery, for a congestion control that asks for it.
     delivery: Option<Box<DeliveryRate>>,
 }
@@ -98,6 +99,34 @@ impl Flight {
     /// Octets at the receiver beyond a gap.
     pub(super) fn sacked(&self) -> u32 {
         self.sacked
+    }
+
+    /// Octets on the way that were sent again.
+    pub(super) fn resent(&self) -> u32 {
+        self.resent
+    }
+
+    /// True if what is beyond a gap at the receiver was DupThresh segments at least (RFC 6675 §2): more than two
+    /// segments' worth of octets, or three pieces that arrived by themselves.
+    pub(super) fn is_dup_thresh_sacked(&self, mss: u32) -> bool {
+        self.sacked > 2 * mss || self.sacked_pieces > 2 && self.sacked > 0
+    }
+
+    /// True if the receiver has the oldest octet that it did not acknowledge, which cannot be: it took back what it
+    /// said (RFC 2018 §8).
+    pub(super) fn has_reneged(&self) -> bool {
+        self.records.front().is_some_and(|record| record.fate == Fate::Sacked)
+    }
+
+    /// When the oldest record was last sent.
+    pub(super) fn earliest_sent(&self) -> Option<Instant> {
+        self.records.front().map(|record| record.sent_at)
+    }
+
+    /// True if fewer than `limit` segments are out.
+    pub(super) fn has_fewer_segments_than(&self, limit: u32, mss: u32) -> bool {
+        let first = self.records.iter().take(limit as usize);
+        first.map(|record| record.range.len().div_ceil(mss)).sum::<u32>() < limit
     }
 
     /// Adds what was just sent for the first time; it follows what is there.
@@ -148,7 +177,7 @@ impl Flight {
         self.resend(range, Fate::Resent, now);
     }
 
-    /// `range` was sent again although nothing says that it is lost (NextSeg (3)): until something does, both
+    /// `range` was sent again although nothing says that it is lost (a tail loss probe): until something does, both
     /// transmissions are in the network (RFC 6675 §4 SetPipe).
     pub(super) fn on_doubled(&mut self, range: Range, now: Instant) {
         self.resend(range, Fate::Doubled, now);
@@ -177,22 +206,18 @@ impl Flight {
     }
 
     /// Removes everything before `ack`.
-    pub(super) fn on_ack(&mut self, ack: Seq, now: Instant) -> Acked {
-        let mut acked = Acked::default();
-        let mut ambiguous = false;
+    pub(super) fn on_ack(&mut self, ack: Seq, time: &AckTime) -> Delivery {
+        let mut delivery = Delivery::default();
+        let fack = (self.sacked > 0).then_some(self.fack);
         while let Some(record) = self.records.front().copied() {
             if record.range.start.at_or_after(ack) {
                 break;
             }
             let covered = record.range.intersection(Range::new(record.range.start, ack));
             self.count(record.fate, covered.len(), false);
-            ambiguous |= record.transmissions > 1;
-            let since_sent = now.since(record.sent_at);
-            acked.since_sent = Some(acked.since_sent.map_or(since_sent, |least| least.min(since_sent)));
+            delivery.acknowledge(&Sent { range: covered, ..record }, fack, time);
             if record.fate != Fate::Sacked {
-                acked.delivered += covered.len();
-                self.note_delivered(&record, covered.len(), now);
-                acked.rtt = Some(since_sent);
+                self.note_delivered(&record, covered.len(), time.now);
             }
             if covered == record.range {
                 self.records.pop_front();
@@ -203,95 +228,59 @@ impl Flight {
         if self.records.is_empty() {
             self.records = VecDeque::new();
         }
-        if ambiguous {
-            acked.rtt = None;
-        }
-        acked
+        self.forget_pieces();
+        delivery
     }
 
-    /// Marks what `blocks` say is at the receiver; what was not known before is counted in the result. Blocks
-    /// that lie outside of what is out say nothing (RFC 2018 §5).
-    pub(super) fn on_sack(&mut self, blocks: &[Range], now: Instant) -> Acked {
-        let mut acked = Acked::default();
-        let Some(out) = self.range() else { return acked };
-        for block in blocks.iter().map(|block| Range::new(block.start, block.end)) {
-            if block.is_empty() || !out.covers(block) || block.start == out.start {
-                continue;
-            }
+    /// Marks what `blocks` say is at the receiver. Blocks that lie outside of what is out say nothing (RFC 2018 §5).
+    pub(super) fn on_sack(&mut self, blocks: &[Range], time: &AckTime) -> Delivery {
+        let mut delivery = Delivery::default();
+        let Some(out) = self.range() else { return delivery };
+        let mut blocks: SmallVec<[Range; 4]> = blocks
+            .iter()
+            .map(|block| Range::new(block.start, block.end))
+            .filter(|block| !block.is_empty() && out.covers(*block) && block.start != out.start)
+            .collect();
+        // In order, so that a block below a new one is no reordering: the ACK between them may have been lost.
+        blocks.sort_by_key(|block| block.start - out.start);
+        for block in blocks {
             self.split(block.start, TCP_FLIGHT_RECORDS);
             self.split(block.end, TCP_FLIGHT_RECORDS);
-            for index in self.indices(block) {
-                let Some(record) = self.records.get(index).copied() else { continue };
-                if record.fate == Fate::Sacked || !block.covers(record.range) {
-                    continue;
+            let mut index = self.place(block.start);
+            while let Some(record) = self.records.get(index).copied()
+                && record.range.start.before(block.end)
+            {
+                if record.fate != Fate::Sacked && block.covers(record.range) {
+                    let fack = (self.sacked > 0).then_some(self.fack);
+                    delivery.select(&record, fack, time);
+                    self.note_delivered(&record, record.range.len(), time.now);
+                    self.set_fate(index, Fate::Sacked);
+                    self.fack = fack.map_or(record.range.end, |fack| fack.max(record.range.end));
+                    self.sacked_pieces = self.sacked_pieces.saturating_add(1);
                 }
-                acked.delivered += record.range.len();
-                self.note_delivered(&record, record.range.len(), now);
-                if record.transmissions == 1 {
-                    acked.rtt = Some(now.since(record.sent_at));
-                }
-                self.set_fate(index, Fate::Sacked);
+                index += usize::from(!self.join_sacked(index));
             }
+            self.join_sacked(index);
         }
-        acked
+        delivery
     }
 
-    /// RFC 6675 §4 `IsLost`: what is on the way while three separate blocks, or more than two segments' worth of
-    /// octets, above it are at the receiver is lost. Gives the octets newly found lost.
-    pub(super) fn mark_lost_below_sacked(&mut self, mss: u32) -> u32 {
-        const DUP_THRESH: u32 = 3;
+    /// Joins the record with the one before it if both are at the receiver.
+    fn join_sacked(&mut self, index: usize) -> bool {
+        let Some(before) = index.checked_sub(1) else { return false };
+        let is_sacked = |index: usize| self.records.get(index).filter(|record| record.fate == Fate::Sacked);
+        let (Some(_), Some(second)) = (is_sacked(before), is_sacked(index)) else { return false };
+        let end = second.range.end;
+        if let Some(first) = self.records.get_mut(before) {
+            first.range.end = end;
+        }
+        self.records.remove(index);
+        true
+    }
+
+    fn forget_pieces(&mut self) {
         if self.sacked == 0 {
-            return 0;
-        }
-        let (mut octets, mut blocks, mut in_block, mut newly_lost) = (0, 0, false, 0);
-        for index in (0..self.records.len()).rev() {
-            let Some(record) = self.records.get(index).copied() else { break };
-            if record.fate == Fate::Sacked {
-                octets += record.range.len();
-                blocks += u32::from(!in_block);
-                in_block = true;
-                continue;
-            }
-            in_block = false;
-            if blocks < DUP_THRESH && octets <= (DUP_THRESH - 1) * mss {
-                continue;
-            }
-            match record.fate {
-                Fate::Out => {
-                    newly_lost += record.range.len();
-                    self.set_fate(index, Fate::Lost);
-                }
-                Fate::Doubled => self.set_fate(index, Fate::Resent),
-                _ => {}
-            }
-        }
-        newly_lost
-    }
-
-    /// Takes the first segment that is on the way for lost, if it was not sent again since.
-    pub(super) fn mark_first_lost(&mut self, mss: u32) {
-        let Some(first) = self.records.front().filter(|record| record.fate == Fate::Out).map(|record| record.range)
-        else {
-            return;
-        };
-        self.split(first.start + mss, usize::MAX);
-        self.set_fate(0, Fate::Lost);
-    }
-
-    /// Takes everything for lost, and forgets what the receiver said it has: it may have changed its mind
-    /// (RFC 2018 §8 requires that after a timeout).
-    pub(super) fn mark_all_lost(&mut self) {
-        for index in 0..self.records.len() {
-            self.set_fate(index, Fate::Lost);
-        }
-    }
-
-    /// Takes everything that is on the way for lost, and keeps what the receiver said it has.
-    pub(super) fn mark_in_network_lost(&mut self) {
-        for index in 0..self.records.len() {
-            if self.records.get(index).is_some_and(|record| record.fate.is_in_network()) {
-                self.set_fate(index, Fate::Lost);
-            }
+            self.sacked_pieces = 0;
         }
     }
 
@@ -308,17 +297,7 @@ impl Flight {
         Some(range)
     }
 
-    /// The first range on the way below something that is at the receiver (NextSeg (3)).
-    pub(super) fn first_out_below_sacked(&self) -> Option<Range> {
-        if self.sacked == 0 {
-            return None;
-        }
-        let first = self.records.iter().position(|record| record.fate == Fate::Out)?;
-        let above = self.records.iter().skip(first).any(|record| record.fate == Fate::Sacked);
-        self.records.get(first).filter(|_| above).map(|record| record.range)
-    }
-
-    /// The last range that is not at the receiver (NextSeg (4)).
+    /// The last range that is not at the receiver.
     pub(super) fn last_unsacked(&self) -> Option<Range> {
         self.records.iter().rev().find(|record| record.fate != Fate::Sacked).map(|record| record.range)
     }
@@ -344,17 +323,17 @@ impl Flight {
             next = Some(record.range.end);
             recount.count(record.fate, record.range.len(), true);
         }
-        if (recount.in_network, recount.lost, recount.sacked) != (self.in_network, self.lost, self.sacked) {
-            return Err(format!(
-                "in flight: recounted {:?}, kept {:?}",
-                (recount.in_network, recount.lost, recount.sacked),
-                (self.in_network, self.lost, self.sacked)
-            ));
+        let sums = |flight: &Flight| (flight.in_network, flight.lost, flight.sacked, flight.resent);
+        if sums(&recount) != sums(self) {
+            return Err(format!("in flight: recounted {:?}, kept {:?}", sums(&recount), sums(self)));
         }
         Ok(())
     }
 
     fn count(&mut self, fate: Fate, octets: u32, add: bool) {
+        if matches!(fate, Fate::Resent | Fate::Doubled) {
+            self.resent = if add { self.resent.saturating_add(octets) } else { self.resent.saturating_sub(octets) };
+        }
         let (sum, octets) = match fate {
             Fate::Out | Fate::Resent => (&mut self.in_network, octets),
             Fate::Doubled => (&mut self.in_network, octets.saturating_mul(2)),

@@ -11,7 +11,7 @@
 //! | `timeouts`, `timers` | what happens when nothing does (§3.10.8)? |
 //! | `path_error` | what does ICMP mean for it (§3.9.2.2)? |
 //! | `output` | is there anything to say, and what? |
-//! | `recovery` | which octets are lost? |
+//! | `recovery`, `detection` | which octets are lost? |
 //! | `congestion` | how many may be out? |
 //! | `pacing` | when? |
 //! | `delivery` | how fast do they arrive? |
@@ -35,6 +35,7 @@ mod autotuning;
 mod calls;
 pub mod congestion;
 mod delivery;
+mod detection;
 pub(in crate::transport::tcp) mod ecn;
 mod flight;
 pub mod handshake;
@@ -59,6 +60,7 @@ mod timers;
 
 pub use handshake::{Handshake, TimestampClock, WindowScale};
 pub use interface::{Error, Read, Readiness, TimeWaitFacts};
+pub use recovery::CaState;
 
 use crate::base::bucket::Bucket;
 use crate::base::counters::Counter;
@@ -186,6 +188,12 @@ struct Traffic {
     delivered_segments: u32,
     retransmissions: u32,
     timeouts: u32,
+    /// Duplicates that the peer told of (RFC 2883).
+    dsacks: u32,
+    /// Reactions to loss that were taken back.
+    spurious_undos: u32,
+    /// ACKs that told of something that came late.
+    reorderings: u32,
     /// When data last arrived.
     data_received_at: Instant,
 }
@@ -202,6 +210,9 @@ impl Default for Traffic {
             delivered_segments: 0,
             retransmissions: 0,
             timeouts: 0,
+            dsacks: 0,
+            spurious_undos: 0,
+            reorderings: 0,
             data_received_at: Instant::ZERO,
         }
     }

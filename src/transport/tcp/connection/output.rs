@@ -10,7 +10,6 @@
 //! peer's delayed ACK; a stream of small writes is held together as before.
 
 use super::ecn::syn_flags;
-use super::recovery::Reason;
 use super::{Connection, State};
 use crate::base::counters::Counter;
 use crate::base::ranges::Range;
@@ -43,6 +42,8 @@ pub(super) struct Pending {
     pub(super) duplicates: u8,
     /// A probe of the closed window.
     pub(super) probe: bool,
+    /// A tail loss probe.
+    pub(super) tail_probe: bool,
     /// A keepalive.
     pub(super) keepalive: bool,
     /// Send what there is, although it is small (RFC 9293 §3.8.6.2.1 (4)).
@@ -73,8 +74,9 @@ pub(super) struct Reset {
 enum Plan {
     Reset(Reset),
     Syn,
-    Resend { range: Range, reason: Reason },
+    Resend(Range),
     New(Range),
+    TailProbe(Range),
     Probe,
     Keepalive,
     Ack,
@@ -91,8 +93,9 @@ impl Connection {
         let datagram = match self.plan(cx.now)? {
             Plan::Reset(reset) => self.send_reset(reset, cx),
             Plan::Syn => self.send_syn(cx),
-            Plan::Resend { range, reason } => self.send_again(range, reason, cx),
+            Plan::Resend(range) => self.send_again(range, cx),
             Plan::New(range) => self.send_new(range, cx),
+            Plan::TailProbe(range) => self.send_tail_probe(range, cx),
             Plan::Probe => self.send_probe(cx),
             Plan::Keepalive => {
                 self.pending.keepalive = false;
@@ -136,10 +139,16 @@ impl Connection {
         matches!(self.state, Established | CloseWait | FinWait1 | Closing | LastAck)
     }
 
-    /// First what recovery says is lost, then what is new, then what recovery says might help (RFC 6675 §4).
+    /// First what recovery says is lost, then what is new (RFC 6675 §4 NextSeg); the other way round where new data is
+    /// to tell whether anything is lost (RFC 5682). A tail loss probe waits for nothing.
     fn plan_data(&self, now: Instant) -> Option<Plan> {
         if self.is_window_closed() {
             return self.pending.probe.then_some(Plan::Probe);
+        }
+        if self.pending.tail_probe
+            && let Some(range) = self.plan_tail_probe()
+        {
+            return Some(Plan::TailProbe(range));
         }
         if self.pacing.holds_back(now) && !self.recovery.is_urgent() {
             return None;
@@ -153,18 +162,12 @@ impl Connection {
     }
 
     fn plan_released_data(&self) -> Option<Plan> {
-        let room = self.congestion.window().cwnd.saturating_sub(self.recovery.pipe(&self.flight));
+        let room = self.room();
         if let Some(lost) = self.recovery.next(&self.flight) {
-            return self.plan_resend(lost, room).map(|range| Plan::Resend { range, reason: Reason::Lost });
+            let new = if self.recovery.wants_new_first() { self.plan_new(room) } else { None };
+            return new.map(Plan::New).or_else(|| self.plan_resend(lost, room).map(Plan::Resend));
         }
-        if let Some(range) = self.plan_new(room) {
-            return Some(Plan::New(range));
-        }
-        if self.has_unsent() && self.snd.usable() > 0 || room < self.mss() {
-            return None;
-        }
-        let (range, reason) = self.recovery.next_without_new_data(&self.flight, self.mss())?;
-        Some(Plan::Resend { range, reason })
+        self.plan_new(room).map(Plan::New)
     }
 
     /// How much of what is lost goes out: whole segments as far as the window of congestion control has room, at
@@ -325,6 +328,8 @@ impl Connection {
         self.snd.nxt = range.end;
         self.congestion.on_sent(cx.now, self.recovery.pipe(&self.flight));
         self.flight.on_sent(range, cx.now);
+        self.recovery.on_sent(range.len());
+        self.arm_tail_probe(cx.now);
         self.usage.on_sent(self.recovery.pipe(&self.flight), self.congestion.window().cwnd);
         let octets = range.intersection(Range::new(range.start, self.output.end())).len();
         if !octets.is_multiple_of(self.mss()) {
@@ -338,19 +343,32 @@ impl Connection {
         self.send_range(range, flags, ecn, cx)
     }
 
-    fn send_again(&mut self, range: Range, reason: Reason, cx: &mut Context) -> Datagram {
-        match reason {
-            Reason::Suspected => self.flight.on_doubled(range, cx.now),
-            Reason::Lost | Reason::Rescue => self.flight.on_resent(range, cx.now),
+    fn send_again(&mut self, range: Range, cx: &mut Context) -> Datagram {
+        self.flight.on_resent(range, cx.now);
+        self.recovery.on_resent(range.len(), cx.now);
+        self.restart_timer_for_resent(range.start, cx.now);
+        self.send_retransmission(range, cx)
+    }
+
+    /// A tail loss probe (RFC 8985 §7.3).
+    fn send_tail_probe(&mut self, range: Range, cx: &mut Context) -> Datagram {
+        self.pending.tail_probe = false;
+        cx.counters.count(Counter::TcpLossProbes);
+        let is_new = range.start == self.snd.nxt;
+        self.recovery.on_probe_sent(range.end.max(self.snd.nxt), !is_new);
+        if is_new {
+            return self.send_new(range, cx);
         }
+        self.flight.on_doubled(range, cx.now);
+        self.send_retransmission(range, cx)
+    }
+
+    fn send_retransmission(&mut self, range: Range, cx: &mut Context) -> Datagram {
         self.usage.on_sent(self.recovery.pipe(&self.flight), self.congestion.window().cwnd);
-        self.recovery.on_resent();
-        if reason == Reason::Rescue {
-            self.recovery.on_rescued();
-        }
-        self.count_resent(range.len());
+        let octets = self.output.end().min(range.end).past(range.start).max(1);
+        self.count_resent(octets);
         self.totals.bytes_retransmitted += u64::from(range.len());
-        cx.counters.add(Counter::TcpRetransSegs, u64::from(range.len().div_ceil(self.mss())));
+        cx.counters.add(Counter::TcpRetransSegs, u64::from(octets.div_ceil(self.mss())));
         self.send_range(range, Flags::NONE, 0, cx)
     }
 
@@ -391,7 +409,7 @@ impl Connection {
     fn send(&mut self, seq: Seq, flags: Flags, body: Body, cx: &mut Context) -> Datagram {
         let options = Options {
             timestamps: self.agreed.timestamps.map(|clock| clock.option(cx.now)),
-            sack: self.sack_blocks(),
+            sack: self.sack_blocks(cx),
             ..Options::default()
         };
         let (window, edge) = self.announcement();
@@ -428,14 +446,23 @@ impl Connection {
     }
 
     /// RFC 2018 §4: the block of the segment that arrived last, then those reported before, as many as there is room.
-    fn sack_blocks(&self) -> SackBlocks {
+    /// What arrived twice is told first, once (RFC 2883 §4).
+    fn sack_blocks(&mut self, cx: &mut Context) -> SackBlocks {
         let mut blocks = SackBlocks::new();
-        if !self.agreed.sack || self.input.held_len() == 0 {
+        if !self.agreed.sack {
             return blocks;
         }
+        if let Some(twice) = self.rcv.take_duplicate() {
+            cx.counters.count(Counter::TcpDSACKSent);
+            blocks.push(twice);
+        }
+        if self.input.held_len() == 0 {
+            return blocks;
+        }
+        let told = blocks.len();
         for seq in self.rcv.recent() {
             if let Some(range) = self.input.held_ranges().find(|range| range.contains(*seq))
-                && !blocks.contains(&range)
+                && !blocks.iter().skip(told).any(|block| *block == range)
             {
                 blocks.push(range);
             }
@@ -444,7 +471,7 @@ impl Connection {
             if blocks.len() >= 4 {
                 break;
             }
-            if !blocks.contains(&range) {
+            if !blocks.iter().skip(told).any(|block| *block == range) {
                 blocks.push(range);
             }
         }

@@ -1,6 +1,7 @@
 //! The receive sequence variables (RFC 9293 §3.3.1), the window we announce (§3.8.6.2.2) and which
-//! out-of-order blocks we report first (RFC 2018 §4).
+//! out-of-order blocks, and which duplicate, we report first (RFC 2018 §4, RFC 2883 §4).
 
+use crate::base::ranges::Range;
 use crate::base::seq::Seq;
 use crate::transport::tcp::segment::Segment;
 use smallvec::SmallVec;
@@ -24,8 +25,17 @@ pub(super) struct Rcv {
     pub(super) announced_mss: u16,
     /// Segments whose ACKs are not delayed: the first of a connection.
     pub(super) quick_acks: u8,
+    /// What SACK blocks are made of, while there is something to tell.
+    arrivals: Option<Box<Arrivals>>,
+}
+
+/// What arrived out of order, and twice.
+#[derive(Clone, Debug, Default)]
+struct Arrivals {
     /// Where out-of-order segments arrived last, the most recent first.
-    recent: Option<Box<SmallVec<[Seq; 4]>>>,
+    recent: SmallVec<[Seq; 4]>,
+    /// What came twice and was not told of yet (RFC 2883).
+    duplicate: Option<Range>,
 }
 
 impl Rcv {
@@ -39,7 +49,7 @@ impl Rcv {
             full_segment: 0,
             announced_mss,
             quick_acks: 0,
-            recent: None,
+            arrivals: None,
         }
     }
 
@@ -83,7 +93,7 @@ impl Rcv {
 
     /// Remembers where an out-of-order segment arrived.
     pub(super) fn on_out_of_order(&mut self, seq: Seq) {
-        let recent = self.recent.get_or_insert_default();
+        let recent = &mut self.arrivals.get_or_insert_default().recent;
         recent.retain(|known| *known != seq);
         recent.truncate(3);
         recent.insert(0, seq);
@@ -91,12 +101,31 @@ impl Rcv {
 
     /// Where out-of-order segments arrived, the most recent first.
     pub(super) fn recent(&self) -> &[Seq] {
-        self.recent.as_deref().map(SmallVec::as_slice).unwrap_or_default()
+        self.arrivals.as_ref().map(|arrivals| arrivals.recent.as_slice()).unwrap_or_default()
     }
 
     /// Forgets them: everything is in order.
     pub(super) fn clear_recent(&mut self) {
-        self.recent = None;
+        if let Some(arrivals) = &mut self.arrivals {
+            arrivals.recent.clear();
+        }
+        self.forget_arrivals();
+    }
+
+    /// Remembers that `range` came twice, to be told once (RFC 2883 §4). Of several the last is told.
+    pub(super) fn on_duplicate(&mut self, range: Range) {
+        self.arrivals.get_or_insert_default().duplicate = Some(range);
+    }
+
+    /// What came twice, for the first block of the next ACK.
+    pub(super) fn take_duplicate(&mut self) -> Option<Range> {
+        let duplicate = self.arrivals.as_mut()?.duplicate.take();
+        self.forget_arrivals();
+        duplicate
+    }
+
+    fn forget_arrivals(&mut self) {
+        self.arrivals.take_if(|arrivals| arrivals.recent.is_empty() && arrivals.duplicate.is_none());
     }
 
     /// Learns the size of the peer's segments.

@@ -1,7 +1,6 @@
 //! What is told of a connection: the fields of [`Info`], computed when somebody asks.
 
-use super::congestion::Phase;
-use super::{Connection, Timer, Traffic};
+use super::{CaState, Connection, Timer, Traffic};
 use crate::base::time::{Duration, Instant};
 use crate::transport::tcp::info::{Info, Measured, TimerInfo};
 use crate::transport::tcp::mss::mtu_for;
@@ -33,7 +32,7 @@ impl Connection {
             state: self.state.to_string(),
             local: self.local(),
             remote: self.remote(),
-            recovery: self.recovery_name(census.sacked),
+            recovery: self.recovery_name(),
             congestion: self.congestion.name(),
             cwnd_bytes: window.cwnd,
             ssthresh_bytes: (window.ssthresh != u32::MAX).then_some(window.ssthresh),
@@ -118,22 +117,28 @@ impl Connection {
 
     /// What loss recovery and congestion control measure beyond their windows.
     fn measured(&self) -> Measured {
-        Measured::default()
+        let traffic = self.traffic();
+        Measured {
+            reorderings_seen: Some(traffic.reorderings),
+            dsack_duplicates: Some(traffic.dsacks),
+            ..Measured::default()
+        }
     }
 
     /// Linux's word for what recovery is doing: in disorder something came out of order, and nothing is known to be
     /// lost.
-    fn recovery_name(&self, sacked: u32) -> &'static str {
-        match self.recovery.phase() {
-            Phase::Open if sacked > 0 => "disorder",
-            Phase::Open => "open",
-            Phase::Fast => "recovery",
-            Phase::Timeout => "loss",
+    fn recovery_name(&self) -> &'static str {
+        match self.ca_state() {
+            CaState::Open => "open",
+            CaState::Disorder => "disorder",
+            CaState::Cwr => "cwr",
+            CaState::Recovery => "recovery",
+            CaState::Loss => "loss",
         }
     }
 
     /// What was counted of segments.
-    fn traffic(&self) -> Traffic {
+    pub(super) fn traffic(&self) -> Traffic {
         self.totals.traffic.as_deref().copied().unwrap_or_default()
     }
 

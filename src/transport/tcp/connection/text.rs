@@ -7,6 +7,7 @@ use super::interface::Readiness;
 use super::output::AckDue;
 use crate::base::counters::Counter;
 use crate::base::drops::{DropReason, Outcome};
+use crate::base::ranges::Range;
 use crate::transport::Context;
 use crate::transport::tcp::segment::Segment;
 use crate::transport::tcp::state::State;
@@ -68,10 +69,16 @@ impl Connection {
             // Without SACK the peer counts ACKs; they must not be joined.
             self.pending.duplicates = self.pending.duplicates.saturating_add(1);
         }
+        let arrived = Range::starting(seg.seq, seg.payload.len() as u32);
+        let twice = self.input.held_ranges().map(|held| held.intersection(arrived)).find(|twice| !twice.is_empty());
         let Ok(kept) = self.input.hold(seg.seq, std::mem::take(&mut seg.payload)) else {
             return dropped(DropReason::TcpReassemblyFull);
         };
         self.rcv.on_out_of_order(seg.seq);
+        if let Some(twice) = twice.filter(|_| self.agreed.sack) {
+            // RFC 2883 §4.2: the block that holds it follows in the ACK.
+            self.rcv.on_duplicate(twice);
+        }
         cx.counters.add(Counter::TcpOfoQueue, u64::from(kept));
         Break(Outcome::Consumed)
     }

@@ -25,6 +25,9 @@ impl Connection {
         if self.timers.take_due(Timer::User, now) {
             self.on_user_timeout(cx);
         }
+        if self.timers.take_due(Timer::LossDetection, now) {
+            self.on_loss_detection_timeout(cx);
+        }
         if self.timers.take_due(Timer::Retransmit, now) {
             self.on_retransmit_timeout(cx);
         }
@@ -50,6 +53,7 @@ impl Connection {
         let is_probing = self.is_window_closed();
         if self.flight.is_empty() || is_probing {
             self.timers.stop(Timer::Retransmit);
+            self.timers.stop(Timer::LossDetection);
         } else {
             self.timers.start(Timer::Retransmit, now + self.rtt.rto(&self.config));
         }
@@ -95,15 +99,6 @@ impl Connection {
         matches!(self.state, State::Established | State::CloseWait | State::FinWait2)
     }
 
-    /// RFC 6298 (5.3).
-    pub(super) fn restart_retransmit_timer(&mut self, now: Instant) {
-        if self.flight.is_empty() {
-            self.timers.stop(Timer::Retransmit);
-        } else {
-            self.timers.set(Timer::Retransmit, now + self.rtt.rto(&self.config));
-        }
-    }
-
     /// RETRANSMISSION TIMEOUT (RFC 9293 §3.10.8, RFC 6298 (5.4) to (5.7)).
     fn on_retransmit_timeout(&mut self, cx: &mut Context) {
         if self.flight.is_empty() {
@@ -120,11 +115,7 @@ impl Connection {
             // RFC 9293 MUST-20: suspect the path; a smaller one is the reason we can do something about.
             self.refresh_path_mss(cx);
         }
-        let cwnd = self.congestion.window().cwnd;
-        self.congestion.on_timeout(cx.now, self.usage.flight_at_loss(self.snd.outstanding(), cwnd), again);
-        self.note_reduced();
-        self.recovery.on_timeout(self.snd.nxt, &mut self.flight);
-        self.tell_of_losses(cx.now);
+        self.recover_from_timeout(again, cx);
     }
 
     /// The SYN, or the SYN-ACK of a simultaneous open, was not answered (RFC 9293 MUST-22, MUST-23).

@@ -7,6 +7,9 @@ use crate::base::time::Instant;
 pub(super) enum Timer {
     /// Something out may be lost (RFC 6298).
     Retransmit,
+    /// Something out may be lost, or may only be late: RACK's reordering timer, or the time for a tail loss probe
+    /// (RFC 8985 §6.3, §7.2).
+    LossDetection,
     /// The window is closed, or too small to use: probe it or send what fits (RFC 9293 §3.8.6.1, MUST-38).
     Persist,
     /// An ACK waited for company long enough (RFC 9293 §3.8.6.3).
@@ -22,8 +25,9 @@ pub(super) enum Timer {
 }
 
 impl Timer {
-    pub(super) const ALL: [Timer; 7] = [
+    pub(super) const ALL: [Timer; 8] = [
         Timer::Retransmit,
+        Timer::LossDetection,
         Timer::Persist,
         Timer::DelayedAck,
         Timer::Keepalive,
@@ -35,6 +39,7 @@ impl Timer {
     pub(super) fn label(self) -> &'static str {
         match self {
             Timer::Retransmit => "retransmit",
+            Timer::LossDetection => "loss-detection",
             Timer::Persist => "persist",
             Timer::DelayedAck => "delayed-ack",
             Timer::Keepalive => "keepalive",

@@ -67,9 +67,9 @@ impl LossBased {
         self.ssthresh = ((f64::from(outstanding) * beta).round() as u32).max(2 * self.mss);
     }
 
-    /// RFC 6582 §3.2 step 3 option (1): no burst when little is out.
-    pub(super) fn recovered(&mut self, in_flight: u32) {
-        self.cwnd = self.ssthresh.min(in_flight.max(self.mss) + self.mss);
+    /// RFC 9937 §6: PRR has brought what is out to ssthresh, or as near as it could.
+    pub(super) fn recovered(&mut self) {
+        self.cwnd = self.ssthresh;
     }
 
     /// RFC 7661 §4.4.3: half of an unused window is kept, and what it was is remembered.
@@ -97,5 +97,20 @@ impl LossBased {
             self.ssthresh = before.ssthresh;
         }
         is_lower
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_first_slow_start_is_watched() {
+        // RFC 9406 §4.3.
+        let mut base = LossBased::new(1000, 10_000, true);
+        assert!(base.is_in_slow_start() && base.is_watched());
+        base.reduce(20_000, 0.5);
+        base.cwnd = 1000;
+        assert!(base.is_in_slow_start() && !base.is_watched());
     }
 }

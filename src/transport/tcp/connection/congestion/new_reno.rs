@@ -75,8 +75,8 @@ impl CongestionControl for NewReno {
         self.base.cwnd = self.base.ssthresh;
     }
 
-    fn on_recovered(&mut self, _now: Instant, in_flight_bytes: u32) {
-        self.base.recovered(in_flight_bytes);
+    fn on_recovered(&mut self, _now: Instant, _in_flight_bytes: u32) {
+        self.base.recovered();
     }
 
     fn on_timeout(&mut self, _now: Instant, outstanding_bytes: u32, again: bool) {

@@ -289,3 +289,29 @@ fn data_is_not_acknowledged_late_when_delays_are_off() {
     scene.send(peer(0, 0).data(1));
     scene.recv(&[". 0:0 ack 1"]);
 }
+
+#[test]
+fn what_comes_twice_is_told_once() {
+    // RFC 2883 §4.1.1: the first block, below the acknowledgment.
+    let mut scene = Scene::established_with_sack();
+    scene.send(peer(0, 0).data(1000));
+    scene.run(ms(100));
+    scene.send(peer(0, 0).data(1000));
+    scene.recv(&[". 0:0 ack 1000 sack 0:1000"]);
+    scene.send(peer(500, 0).data(1000));
+    scene.recv(&[". 0:0 ack 1500 sack 500:1000"]);
+    scene.send(peer(2000, 0).data(1000));
+    scene.recv(&[". 0:0 ack 1500 sack 2000:3000"]);
+}
+
+#[test]
+fn what_comes_twice_beyond_a_gap_is_told_before_the_block_that_holds_it() {
+    // RFC 2883 §4.2.
+    let mut scene = Scene::established_with_sack();
+    scene.send(peer(2000, 0).data(1000));
+    scene.drain();
+    scene.send(peer(2500, 0).data(1000));
+    scene.recv(&[". 0:0 ack 0 sack 2500:3000 sack 2000:3500"]);
+    scene.send(peer(5000, 0).data(1000));
+    scene.recv(&[". 0:0 ack 0 sack 5000:6000 sack 2000:3500"]);
+}

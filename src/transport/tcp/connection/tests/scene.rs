@@ -101,6 +101,8 @@ impl Scene {
             quick_acks: 0,
             receive_buffer: 1 << 20,
             send_buffer: 1 << 20,
+            // Tests that are about something else are not to be told of every silence.
+            tail_loss_probe: false,
             timestamps: false,
             sack: false,
             window_scale: false,

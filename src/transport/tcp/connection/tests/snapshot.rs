@@ -24,9 +24,10 @@ fn segments_are_counted_as_they_stand_on_the_wire() {
 
 #[test]
 fn what_is_lost_sacked_and_sent_again_is_counted_in_segments() {
-    let mut scene = Scene::established_with_sack();
+    let mut scene = Scene::far_with_sack();
     scene.write(8000);
     scene.drain();
+    scene.run(ms(100));
     assert_eq!(scene.connection.info().recovery, "open");
     scene.send(peer(0, 0).sack(&[(2000, 3000)]));
     assert_eq!(scene.connection.info().recovery, "disorder");
