@@ -103,7 +103,7 @@ impl Connection {
             local: self.local(),
             remote: self.remote(),
             state: self.state.name().into(),
-            recovery: self.recovery_name(self.flight.sacked()).into(),
+            recovery: self.recovery_name().into(),
             congestion: self.congestion.name().into(),
             cwnd_bytes: window.cwnd,
             ssthresh_bytes: (window.ssthresh != u32::MAX).then_some(window.ssthresh),
