@@ -131,6 +131,16 @@ fn a_retransmission_is_lost_when_what_was_sent_after_it_arrives() {
 }
 
 #[test]
+fn what_was_sent_again_meanwhile_hides_nothing_behind_it() {
+    // RFC 8985 §6.2 step 5: it was sent after what arrived, but what follows was not.
+    let mut flight = one_by_one();
+    flight.on_resent(range(0, 100), NOW + ms(30));
+    let newest = flight.on_sack(&[range(500, 600)], &at(NOW + ms(40))).newest.unwrap();
+    assert_eq!(flight.mark_lost_by_time(newest, ms(1), NOW + ms(40)), (400, None));
+    assert_eq!(flight.first_lost(), Some(range(100, 500)));
+}
+
+#[test]
 fn an_answer_that_must_be_to_the_first_transmission_says_nothing_of_the_second() {
     // RFC 8985 §6.2 step 2.
     let resent = || {
@@ -182,6 +192,9 @@ fn a_timeout_takes_the_first_segment_and_what_is_overdue_for_lost() {
     assert_eq!((flight.lost(), flight.sacked(), flight.in_network()), (300, 100, 600));
     flight.unmark_lost();
     assert_eq!((flight.lost(), flight.in_network()), (0, 900));
+    // The first, however short ago it was sent.
+    flight.mark_lost_on_timeout(100, ms(1000), NOW + ms(43));
+    assert_eq!(flight.first_lost(), Some(range(0, 100)));
 }
 
 #[test]

@@ -133,3 +133,38 @@ impl Rack {
         flight.mark_lost_by_time(newest, self.patience(flight, path, is_recovering), now)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn path() -> Path {
+        Path { srtt: Some(ms(120)), rttvar: ms(10), min_rtt: Some(ms(100)), mss: 1000 }
+    }
+
+    fn window(rack: &Rack) -> Duration {
+        rack.reo_wnd(&Flight::default(), &path(), false)
+    }
+
+    #[test]
+    fn the_window_is_wide_for_sixteen_recoveries_after_the_last_dsack() {
+        // RFC 8985 §6.2 step 4.
+        let mut rack = Rack::default();
+        rack.on_ack(Seq(0), Seq(1000), true);
+        (0..15).for_each(|_| rack.on_recovered());
+        assert_eq!(window(&rack), ms(50));
+        rack.on_recovered();
+        assert_eq!(window(&rack), ms(25));
+    }
+
+    #[test]
+    fn the_window_is_bounded_by_the_round_trip_and_its_variation() {
+        let mut rack = Rack::default();
+        rack.on_late_arrival(ms(10_000), &path());
+        assert_eq!(window(&rack), ms(160));
+    }
+}

@@ -87,6 +87,27 @@ fn a_duplicate_at_the_receiver_widens_the_reordering_window() {
 }
 
 #[test]
+fn a_late_segment_widens_the_reordering_window_by_as_much_as_it_was_late() {
+    // Beyond RFC 8985 §6.2 step 4: 60 ms late make three quarters of the least round trip, at once.
+    Scene::far_with_sack().play(
+        "
+        0    write 10000
+        0    > P. 0:10000
+        100  < ack 0 sack 3000:4000 sack 1000:2000
+        125  > . 0:1000
+        160  < ack 0 sack 1000:4000
+        161  < ack 0 sack 1000:10000
+        225  < ack 10000
+        225  is Open
+        225  write 3000
+        225  > P. 10000:13000
+        325  < ack 10000 sack 11000:13000
+        400  > . 10000:11000
+        ",
+    );
+}
+
+#[test]
 fn a_lost_retransmission_is_found_by_what_was_sent_after_it() {
     // RFC 8985 §3.1: no timeout for that.
     let mut scene = Scene::far_with_sack();
@@ -197,4 +218,22 @@ fn with_fewer_than_four_segments_out_the_timer_counts_from_when_they_were_sent()
         350  > . 1000:2000
         ",
     );
+}
+
+#[test]
+fn an_ack_that_another_overtook_is_no_old_duplicate() {
+    // RFC 7323 §5.3 would drop it, and what its SACK block tells.
+    let mut scene = Scene::far_with_timestamps();
+    scene.write(10_000);
+    scene.drain();
+    scene.run(ms(100));
+    let echo = scene.connection.agreed.timestamps.unwrap().value(scene.world.now) - 100;
+    scene.send(peer(0, 0).sack(&[(3000, 4000)]).ts(1000, echo));
+    scene.send(peer(0, 0).sack(&[(1000, 2000)]).ts(990, echo));
+    assert_eq!(scene.connection.sacked_in_flight(), 2000);
+    // One of more than an RTO ago is.
+    scene.send(peer(0, 0).sack(&[(5000, 6000)]).ts(1, echo));
+    assert_eq!(scene.connection.sacked_in_flight(), 2000);
+    // And TS.Recent did not go back.
+    assert_eq!(scene.connection.agreed.timestamps.unwrap().recent, 1000);
 }

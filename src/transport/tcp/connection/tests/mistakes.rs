@@ -71,6 +71,21 @@ fn without_sack_a_duplicate_says_that_the_timeout_was_right() {
 }
 
 #[test]
+fn without_sack_what_lies_beyond_a_retransmission_proves_nothing() {
+    // RFC 5682 §2: the receiver may have had it all along.
+    Scene::far(Scene::config()).play(
+        "
+        0    write 20000
+        0    > . 0:10000
+        300  > . 0:1000
+        400  < ack 3000
+        400  > . 10000:12000
+        400  is Loss
+        ",
+    );
+}
+
+#[test]
 fn without_new_data_nothing_can_be_asked() {
     // RFC 5682 §2 step 2: conventional recovery.
     Scene::far_with_sack().play(
@@ -94,7 +109,7 @@ fn an_echo_from_before_the_timeout_takes_it_back_at_once() {
         0    write 10000
         0    > P. 0:10000
         300  > . 0:1000
-        310  < ack 2000 echo 0
+        310  < ack 1000 echo 0
         310  is Open
         ",
     );
@@ -194,5 +209,24 @@ fn duplicates_told_of_after_the_recovery_take_it_back_too() {
     );
     assert!(!is_forgiven(&scene));
     scene.play("100 < ack 10000 sack 0:1000");
+    assert!(is_forgiven(&scene));
+}
+
+#[test]
+fn a_round_trip_after_the_recovery_its_duplicates_still_count() {
+    // RFC 3708 §3: they come when what was sent after the recovery is acknowledged already.
+    let mut scene = Scene::far_with_sack();
+    scene.play(
+        "
+        0    write 14000
+        0    > . 0:10000
+        100  < ack 0 sack 1000:10000
+        100  > . 0:1000
+        100  > P. 10000:14000
+        110  < ack 10000
+        200  < ack 12000
+        210  < ack 12000 sack 0:1000
+        ",
+    );
     assert!(is_forgiven(&scene));
 }

@@ -181,6 +181,17 @@ fn only_one_probe_is_out() {
         502  is Loss
         ",
     );
+    // Nor does an ACK of what is below it schedule another.
+    probing(true).play(
+        "
+        0    write 5000
+        0    > P. 0:5000
+        202  > P. 4000:5000
+        210  < ack 2000
+        373  > . 2000:3000
+        373  is Loss
+        ",
+    );
 }
 
 #[test]
