@@ -100,6 +100,10 @@ counters! {
     TcpListenOverflows,
     /// Connections that ended by the keepalive or user timeout.
     TcpAbortOnTimeout,
+    /// Probes of the path MTU that arrived (RFC 4821).
+    TcpMTUPSuccess,
+    /// Probes of the path MTU that were lost.
+    TcpMTUPFail,
     /// Zero-window probes sent.
     TcpWinProbe,
     /// Keepalives sent.

@@ -15,7 +15,7 @@ use crate::base::limits;
 use crate::base::time::Duration;
 use crate::daemon::units::{ByteCount, Period};
 use crate::datalink::Mac;
-use crate::transport::tcp::config::{Algorithm, Ecn, Recall};
+use crate::transport::tcp::config::{Algorithm, Ecn, MtuProbing, Recall};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
@@ -259,6 +259,14 @@ pub struct Tcp {
     pub ecn: Ecn,
     /// What a connection takes over from earlier ones to the same host.
     pub metrics: Recall,
+    /// Finding the path MTU without ICMP.
+    pub mtu_probing: MtuProbing,
+    /// Tell the peer how long we wait, and heed what it says (RFC 5482).
+    pub user_timeout_option: bool,
+    /// The largest window that is announced; 0: what the receive buffer allows.
+    pub window_clamp: Spanned<ByteCount>,
+    /// Bytes that may wait to be sent for the first time before a connection takes no more; 0: what the stack thinks best.
+    pub notsent_lowat: Spanned<ByteCount>,
 }
 
 impl Default for Tcp {
@@ -277,6 +285,10 @@ impl Default for Tcp {
             pacing: true,
             ecn: Ecn::default(),
             metrics: Recall::default(),
+            mtu_probing: MtuProbing::default(),
+            user_timeout_option: false,
+            window_clamp: unwritten(ByteCount(0)),
+            notsent_lowat: unwritten(ByteCount(0)),
         }
     }
 }

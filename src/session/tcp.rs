@@ -276,6 +276,20 @@ impl TcpStream {
         self.socket.net.with_stack(|stack| stack.tcp_set_user_timeout(now, self.socket.id, timeout));
     }
 
+    /// The most that is announced to the peer from now on, beside what the receive buffer allows; what was announced
+    /// already stays.
+    pub fn set_window_clamp(&self, octets: Option<u32>) {
+        let now = self.socket.net.now();
+        self.socket.net.with_stack(|stack| stack.tcp_set_window_clamp(now, self.socket.id, octets));
+    }
+
+    /// How many bytes may wait to be sent for the first time before the stream takes no more (TCP_NOTSENT_LOWAT of
+    /// Linux): little, for an application that decides late what is worth sending. One segment at least.
+    pub fn set_notsent_lowat(&self, octets: Option<u32>) {
+        let now = self.socket.net.now();
+        self.socket.net.with_stack(|stack| stack.tcp_set_notsent_lowat(now, self.socket.id, octets));
+    }
+
     /// DSCP and ECN of what is sent from now on (RFC 9293 MUST-48).
     pub fn set_traffic_class(&self, class: u8) {
         let now = self.socket.net.now();

@@ -116,6 +116,14 @@ impl Stack {
         let _ = self.with_tcp(now, |tcp, cx| tcp.set_user_timeout(id, timeout, cx));
     }
 
+    pub(crate) fn tcp_set_window_clamp(&mut self, now: Instant, id: ConnectionId, clamp: Option<u32>) {
+        let _ = self.with_tcp(now, |tcp, cx| tcp.set_window_clamp(id, clamp, cx));
+    }
+
+    pub(crate) fn tcp_set_notsent_lowat(&mut self, now: Instant, id: ConnectionId, octets: Option<u32>) {
+        let _ = self.with_tcp(now, |tcp, cx| tcp.set_notsent_lowat(id, octets, cx));
+    }
+
     pub(crate) fn tcp_set_traffic_class(&mut self, now: Instant, id: ConnectionId, class: u8) {
         let _ = self.with_tcp(now, |tcp, cx| tcp.set_traffic_class(id, class, cx));
     }

@@ -20,6 +20,7 @@ mod kind {
     pub(super) const SACK_PERMITTED: u8 = 4;
     pub(super) const SACK: u8 = 5;
     pub(super) const TIMESTAMPS: u8 = 8;
+    pub(super) const USER_TIMEOUT: u8 = 28;
 }
 
 /// The longest options area: a data offset of 15 words less the fixed header.
@@ -54,6 +55,8 @@ pub struct Options {
     pub timestamps: Option<Timestamps>,
     /// SACK blocks as they came: nothing says that they make sense.
     pub sack: SackBlocks,
+    /// The user timeout option (RFC 5482 §3) as it stands on the wire.
+    pub user_timeout: Option<u16>,
 }
 
 /// The octets of emitted options.
@@ -98,6 +101,7 @@ impl Options {
                     self.sack = blocks.iter().map(sack_block).collect();
                 }
             }
+            (kind::USER_TIMEOUT, [a, b]) => self.user_timeout = Some(u16::from_be_bytes([*a, *b])),
             _ => {}
         }
     }
@@ -124,6 +128,10 @@ impl Options {
         }
         if let Some(shift) = self.window_scale {
             out.extend_from_slice(&[kind::NOP, kind::WINDOW_SCALE, 3, shift]);
+        }
+        if let Some(timeout) = self.user_timeout {
+            out.extend_from_slice(&[kind::USER_TIMEOUT, 4]);
+            out.extend_from_slice(&timeout.to_be_bytes());
         }
         self.emit_sack(&mut out);
         out
@@ -159,7 +167,7 @@ mod tests {
             window_scale: Some(7),
             sack_permitted: true,
             timestamps: Some(Timestamps { value: 0x0102_0304, echo: 0 }),
-            sack: SackBlocks::new(),
+            ..Options::default()
         }
     }
 
@@ -219,9 +227,12 @@ mod tests {
         }
 
         #[test]
-        fn what_is_emitted_parses_to_itself(mss: Option<u16>, scale in proptest::option::of(0u8..15), sack: bool, ts: Option<(u32, u32)>) {
+        fn what_is_emitted_parses_to_itself(
+            mss: Option<u16>, scale in proptest::option::of(0u8..15), sack: bool, ts: Option<(u32, u32)>, user_timeout: Option<u16>,
+        ) {
             let timestamps = ts.map(|(value, echo)| Timestamps { value, echo });
-            let options = Options { mss, window_scale: scale, sack_permitted: sack, timestamps, sack: SackBlocks::new() };
+            let options =
+                Options { mss, window_scale: scale, sack_permitted: sack, timestamps, user_timeout, ..Options::default() };
             let bytes = options.emit();
             prop_assert_eq!(bytes.len() % 4, 0);
             prop_assert_eq!(Options::parse(&bytes).unwrap(), options);

@@ -70,6 +70,7 @@ impl Connection {
         if self.snd.syn_was_lost {
             self.rtt.on_handshake_after_lost_syn();
         }
+        self.start_path_search(cx.now);
         self.start_congestion_control(cx);
         self.timers.stop(Timer::Retransmit);
         self.liveness.progress_at = cx.now;
@@ -81,7 +82,8 @@ impl Connection {
 
     /// The round trip and the MSS are known: the window is that of RFC 6928.
     fn start_congestion_control(&mut self, cx: &mut Context) {
-        let recalled = self.recalled.take();
+        let recalled = self.extras.as_mut().and_then(|extras| extras.recalled.take());
+        self.shed_extras();
         if let Some(metrics) = &recalled {
             self.rtt.on_recalled(metrics.srtt, metrics.rttvar);
         }
@@ -139,6 +141,7 @@ impl Connection {
         if seg.ack.at_or_after(self.snd.una) {
             self.note_echo(seg, now);
         }
+        self.settle_path_probe(cx);
         let sacked = self.take_sack(seg, now);
         if advanced.is_none() && sacked.delivered == 0 && !is_duplicate {
             return;
@@ -166,13 +169,16 @@ impl Connection {
         }
         let in_flight = self.recovery.pipe(&self.flight);
         self.tell_of_losses(now);
+        let is_forgiven = self.forgives(&verdict, cx);
         if verdict.entered {
             cx.counters.count(Counter::TcpFastRetrans);
+        }
+        if verdict.entered && !is_forgiven {
             self.note_reduced();
             let cwnd = self.congestion.window().cwnd;
             self.congestion.on_loss(now, self.usage.flight_at_loss(self.snd.outstanding(), cwnd));
         }
-        if verdict.recovered {
+        if verdict.recovered && !is_forgiven {
             self.congestion.on_recovered(now, in_flight);
         }
         let app_limited = self.usage.is_app_limited(self.congestion.window(), mss);

@@ -91,6 +91,7 @@ impl Connection {
             return dropped(DropReason::TcpOutOfWindow);
         }
         self.take_timestamp(seg, cx);
+        self.note_user_timeout(seg, cx);
         self.liveness.heard_at = cx.now;
         self.liveness.keepalives = 0;
         self.trim_to_window(seg);

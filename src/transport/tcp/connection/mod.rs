@@ -10,6 +10,8 @@
 //! | `calls` | what does the user want (§3.10.1 to §3.10.6)? |
 //! | `timeouts`, `timers` | what happens when nothing does (§3.10.8)? |
 //! | `path_error` | what does ICMP mean for it (§3.9.2.2)? |
+//! | `path_search` | and what if nobody sends any (RFC 4821)? |
+//! | `user_timeout` | what do the two say of their patience (RFC 5482)? |
 //! | `output` | is there anything to say, and what? |
 //! | `recovery` | which octets are lost? |
 //! | `congestion` | how many may be out? |
@@ -35,6 +37,7 @@ mod calls;
 pub mod congestion;
 mod delivery;
 pub(in crate::transport::tcp) mod ecn;
+mod extras;
 mod flight;
 pub mod handshake;
 pub mod interface;
@@ -42,6 +45,7 @@ mod invariants;
 mod output;
 mod pacing;
 mod path_error;
+mod path_search;
 mod rcv;
 mod receive_buffer;
 mod recovery;
@@ -54,6 +58,7 @@ pub(in crate::transport::tcp) mod tests;
 mod text;
 mod timeouts;
 mod timers;
+mod user_timeout;
 
 pub use handshake::{Handshake, TimestampClock, WindowScale};
 pub use interface::{Error, Read, Readiness, TimeWaitFacts};
@@ -75,6 +80,7 @@ use crate::transport::tcp::state::State;
 use autotuning::ReceiveSize;
 use congestion::{Controller, Start, Validation};
 use ecn::Ecn;
+use extras::Extras;
 use flight::Flight;
 use handshake::Agreed;
 use output::Pending;
@@ -115,10 +121,9 @@ pub struct Connection {
     recovery: Recovery,
     congestion: Controller,
     usage: Validation,
-    /// What earlier connections to the same host have learned, until it is used.
-    recalled: Option<Box<Metrics>>,
     pacing: Pacing,
     ecn: Ecn,
+    extras: Option<Box<Extras>>,
     timers: Timers,
     pending: Pending,
     liveness: Liveness,
@@ -188,6 +193,7 @@ impl Connection {
             let offset = cx.random.next_u32();
             connection.agreed.timestamps = Some(TimestampClock { offset, recent: 0, recent_at: cx.now });
         }
+        connection.start_user_timeout();
         connection.enter(State::SynSent);
         connection.pending.syn = true;
         connection.flight.on_sent(crate::base::ranges::Range::starting(iss, 1), cx.now);
@@ -212,6 +218,7 @@ impl Connection {
         }
         connection.snd.syn_was_lost = handshake.syn_ack_retransmitted;
         connection.ecn.is_agreed = handshake.ecn;
+        connection.start_user_timeout();
         connection.enter(State::SynReceived);
         connection.arm_timers(cx.now);
         connection
@@ -240,9 +247,9 @@ impl Connection {
                 Start { now: cx.now, mss: u32::from(peer_mss), syn_was_lost: false, ..Start::default() },
             ),
             usage: Validation::default(),
-            recalled: None,
             pacing: Pacing::default(),
             ecn: Ecn::default(),
+            extras: None,
             timers: Timers::new(),
             pending: Pending::default(),
             liveness: Liveness {
@@ -402,7 +409,9 @@ impl Connection {
 
     /// What earlier connections to the same host have learned.
     pub(in crate::transport::tcp) fn recall(&mut self, metrics: Option<Metrics>) {
-        self.recalled = metrics.filter(|_| self.config.recall != Recall::Off).map(Box::new);
+        if let Some(metrics) = metrics.filter(|_| self.config.recall != Recall::Off) {
+            self.extras().recalled = Some(metrics);
+        }
     }
 
     /// What the next connection to the same host may begin with, if this one has learned anything.

@@ -28,6 +28,13 @@ use bytes::Bytes;
 /// Duplicate ACKs that wait to be sent, each on its own.
 const MAX_DUPLICATES: u8 = 16;
 
+/// A SYN that is sent for the fifth time has no option but the MSS: after 15 seconds something on the way may dislike the
+/// others. ECN and data go sooner, with the first retransmission (RFC 3168 §6.1.1.1, RFC 7413 §4.1.3).
+///
+/// Linux gives up ECN and data in the same way and keeps the other options for ever. A peer that does understand them
+/// pays with its window scale for this connection, but only after an outage of that length at the very beginning.
+const PLAIN_SYN: u32 = 4;
+
 /// What waits to be said besides data.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pending {
@@ -75,6 +82,7 @@ enum Plan {
     Syn,
     Resend { range: Range, reason: Reason },
     New(Range),
+    PathProbe(Range),
     Probe,
     Keepalive,
     Ack,
@@ -93,6 +101,10 @@ impl Connection {
             Plan::Syn => self.send_syn(cx),
             Plan::Resend { range, reason } => self.send_again(range, reason, cx),
             Plan::New(range) => self.send_new(range, cx),
+            Plan::PathProbe(range) => {
+                self.on_path_probe_sent(range);
+                self.send_new(range, cx)
+            }
             Plan::Probe => self.send_probe(cx),
             Plan::Keepalive => {
                 self.pending.keepalive = false;
@@ -156,6 +168,9 @@ impl Connection {
         let room = self.congestion.window().cwnd.saturating_sub(self.recovery.pipe(&self.flight));
         if let Some(lost) = self.recovery.next(&self.flight) {
             return self.plan_resend(lost, room).map(|range| Plan::Resend { range, reason: Reason::Lost });
+        }
+        if let Some(range) = self.plan_path_probe(room) {
+            return Some(Plan::PathProbe(range));
         }
         if let Some(range) = self.plan_new(room) {
             return Some(Plan::New(range));
@@ -252,20 +267,20 @@ impl Connection {
 
     /// The window field of the next segment and the right edge it announces.
     pub(super) fn announcement(&self) -> (u16, Seq) {
-        let room = self.receive_size.octets().saturating_sub(self.input.ready_len() as u32);
+        let room = self.window_limit().saturating_sub(self.input.ready_len() as u32);
         self.rcv.announce(room, self.agreed.our_shift(), self.worthwhile_window())
     }
 
     /// RFC 9293 §3.8.6.2.2: the least step by which the window opens.
     fn worthwhile_window(&self) -> u32 {
-        (self.receive_size.octets() / 2).min(u32::from(self.rcv.announced_mss))
+        (self.window_limit() / 2).min(u32::from(self.rcv.announced_mss))
     }
 
     /// True if the user read so much that the peer should hear of it without waiting for its next segment: the window
     /// at least doubles, or opens by half the buffer.
     pub(super) fn is_window_update_due(&self) -> bool {
         let gain = self.announcement().1.past(self.rcv.edge);
-        gain >= self.worthwhile_window() && (gain >= self.rcv.wnd() || gain >= self.receive_size.octets() / 2)
+        gain >= self.worthwhile_window() && (gain >= self.rcv.wnd() || gain >= self.window_limit() / 2)
     }
 
     fn send_reset(&mut self, reset: Reset, cx: &mut Context) -> Datagram {
@@ -306,17 +321,21 @@ impl Connection {
     fn syn_options(&self, is_answer: bool, cx: &Context) -> Options {
         // RFC 9293 MUST-14, MUST-67: the MSS says what we can take, whatever the peer takes.
         let mss = mss_for(self.remote().ip(), cx.paths.mtu_to(self.remote().ip()));
+        let options = Options { mss: Some(mss), ..Options::default() };
+        if !is_answer && self.rtt.backoff >= PLAIN_SYN {
+            return options;
+        }
         let (scale, sack) = if is_answer {
             (self.agreed.window_scale.map(|scale| scale.ours), self.agreed.sack)
         } else {
             (self.config.window_scale.then(|| self.config.receive_window_scale()), self.config.sack)
         };
         Options {
-            mss: Some(mss),
             window_scale: scale,
             sack_permitted: sack,
             timestamps: self.agreed.timestamps.map(|clock| clock.option(cx.now)),
-            sack: SackBlocks::new(),
+            user_timeout: self.user_timeout_of_syn(),
+            ..options
         }
     }
 
@@ -392,6 +411,7 @@ impl Connection {
         let options = Options {
             timestamps: self.agreed.timestamps.map(|clock| clock.option(cx.now)),
             sack: self.sack_blocks(),
+            user_timeout: if body.is_empty() { self.take_user_timeout_due() } else { None },
             ..Options::default()
         };
         let (window, edge) = self.announcement();
@@ -408,7 +428,8 @@ impl Connection {
         self.note_ack_sent(body.is_empty());
         let octets: usize = body.iter().map(Bytes::len).sum();
         let each = self.snd.effective_mss(options.emit().len());
-        let segment_size = (octets > each as usize).then_some(each as u16);
+        let is_whole = octets <= each as usize || self.is_path_probe(Range::starting(seq, octets as u32));
+        let segment_size = (!is_whole).then_some(each as u16);
         self.address(emit(&header, &options, body, segment_size))
     }
 

@@ -120,6 +120,7 @@ impl Connection {
             // RFC 9293 MUST-20: suspect the path; a smaller one is the reason we can do something about.
             self.refresh_path_mss(cx);
         }
+        self.suspect_black_hole(cx.now);
         let cwnd = self.congestion.window().cwnd;
         self.congestion.on_timeout(cx.now, self.usage.flight_at_loss(self.snd.outstanding(), cwnd), again);
         self.note_reduced();

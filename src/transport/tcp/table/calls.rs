@@ -367,6 +367,32 @@ impl Tcp {
         self.call(id, cx, |connection, cx| connection.set_user_timeout(user_timeout, cx))
     }
 
+    /// The most that is announced to the peer.
+    ///
+    /// # Errors
+    /// There is no connection of this name.
+    pub fn set_window_clamp(
+        &mut self,
+        id: ConnectionId,
+        clamp: Option<u32>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Error> {
+        self.call(id, cx, |connection, _| connection.set_window_clamp(clamp))
+    }
+
+    /// Octets that may wait to be sent for the first time before the connection is no longer writable.
+    ///
+    /// # Errors
+    /// There is no connection of this name.
+    pub fn set_notsent_lowat(
+        &mut self,
+        id: ConnectionId,
+        octets: Option<u32>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Error> {
+        self.call(id, cx, |connection, _| connection.set_notsent_lowat(octets))
+    }
+
     /// Everything written so far is urgent (RFC 9293 MUST-30).
     ///
     /// # Errors
