@@ -93,6 +93,7 @@ fn tcp_config(knobs: &config::Tcp) -> tcp::config::Config {
         hystart: knobs.hystart,
         pacing: knobs.pacing,
         ecn: knobs.ecn,
+        fast_open: knobs.fast_open,
         recall: knobs.metrics,
         mtu_probing: knobs.mtu_probing,
         user_timeout_option: knobs.user_timeout_option,

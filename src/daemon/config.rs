@@ -257,6 +257,8 @@ pub struct Tcp {
     pub pacing: bool,
     /// Explicit congestion notification.
     pub ecn: Ecn,
+    /// Take data on SYNs that bring a cookie of ours (RFC 7413).
+    pub fast_open: bool,
     /// What a connection takes over from earlier ones to the same host.
     pub metrics: Recall,
     /// Finding the path MTU without ICMP.
@@ -284,6 +286,7 @@ impl Default for Tcp {
             hystart: true,
             pacing: true,
             ecn: Ecn::default(),
+            fast_open: false,
             metrics: Recall::default(),
             mtu_probing: MtuProbing::default(),
             user_timeout_option: false,
@@ -321,6 +324,9 @@ pub struct Http {
     /// The congestion control of its connections; by default that of `[tcp]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub congestion: Option<Algorithm>,
+    /// Take data on SYNs; by default as `[tcp]` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fast_open: Option<bool>,
 }
 
 impl Default for Http {
@@ -337,6 +343,7 @@ impl Default for Http {
             header_limit: ByteCount(64 << 10),
             body_limit: ByteCount(1 << 20),
             congestion: None,
+            fast_open: None,
         }
     }
 }
@@ -401,12 +408,15 @@ pub struct Small {
     /// The congestion control of their connections; by default that of `[tcp]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub congestion: Option<Algorithm>,
+    /// Take data on SYNs; by default as `[tcp]` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fast_open: Option<bool>,
 }
 
 impl Default for Small {
     fn default() -> Self {
         let on = |port| vec![unwritten(Listen::Port(port))];
-        Small { echo: on(7), discard: on(9), chargen: on(19), daytime: on(13), congestion: None }
+        Small { echo: on(7), discard: on(9), chargen: on(19), daytime: on(13), congestion: None, fast_open: None }
     }
 }
 

@@ -70,6 +70,21 @@ impl Stack {
         Ok((id, self.tcp.local_addr(id)?))
     }
 
+    pub(crate) fn tcp_connect_with_data(
+        &mut self,
+        now: Instant,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        config: Option<Config>,
+        data: &mut Bytes,
+    ) -> io::Result<(ConnectionId, SocketAddr)> {
+        if let Some(local) = local {
+            self.check_local(Protocol::Tcp, local)?;
+        }
+        let id = self.with_tcp(now, |tcp, cx| tcp.connect_with_data(local, remote, config, data, cx))?;
+        Ok((id, self.tcp.local_addr(id)?))
+    }
+
     pub(crate) fn tcp_read(&mut self, now: Instant, id: ConnectionId, max: usize) -> Result<Read, Error> {
         self.with_tcp(now, |tcp, cx| tcp.read(id, max, cx))
     }

@@ -110,6 +110,9 @@ pub struct Config {
     pub window_clamp: Option<u32>,
     /// Octets that may wait to be sent for the first time before a connection is no longer writable.
     pub notsent_lowat: Option<u32>,
+    /// Take data on SYNs that bring a cookie of ours, and give cookies to who asks (RFC 7413). A duplicate of such a SYN may
+    /// open the connection twice (§6.1): for services whose requests may be repeated.
+    pub fast_open: bool,
     /// How often a SYN is sent again before the open fails. With the initial RTO of one second, seven times
     /// give up after 247 s (RFC 9293 MUST-23: at least three minutes).
     pub syn_retries: u32,
@@ -169,6 +172,7 @@ impl Default for Config {
             mtu_probing: MtuProbing::default(),
             window_clamp: None,
             notsent_lowat: None,
+            fast_open: false,
             syn_retries: 7,
             timestamps: true,
             sack: true,

@@ -20,6 +20,7 @@
 //! ([`super::connection`]), and who may bind a reserved port ([`crate::transport::ports::Policy`]).
 
 mod calls;
+mod fast_open;
 mod foresight;
 mod owners;
 mod passive;
@@ -49,11 +50,13 @@ use crate::transport::tcp::connection::Readiness;
 use crate::transport::tcp::cookie::Cookies;
 use crate::transport::tcp::embryo::Embryo;
 use crate::transport::tcp::ends::Ends;
+use crate::transport::tcp::fast_open::{FastOpenCache, FastOpenKeys};
 use crate::transport::tcp::isn::InitialNumbers;
 use crate::transport::tcp::listener::Listener;
 use crate::transport::tcp::metrics::MetricsCache;
 use crate::transport::tcp::replies::Replies;
 use crate::transport::tcp::segment::Segment;
+use crate::transport::tcp::state::State;
 use crate::transport::tcp::time_wait::{self, TimeWait, TimeWaitId, TimeWaits};
 use owners::Owners;
 use slot::{EventSource, Owner, Slot, TimerKey};
@@ -104,6 +107,8 @@ pub struct Tcp {
     ephemeral: Ephemeral,
     /// What earlier connections have learned.
     metrics: MetricsCache,
+    fast_open_keys: FastOpenKeys,
+    fast_open_cache: FastOpenCache,
     defaults: Rc<Config>,
 }
 
@@ -129,6 +134,8 @@ impl Tcp {
             cookies: Cookies::new(random),
             ephemeral: Ephemeral::new(random),
             metrics: MetricsCache::new(random),
+            fast_open_keys: FastOpenKeys::new(random),
+            fast_open_cache: FastOpenCache::new(random),
             defaults: Rc::new(defaults),
         }
     }
@@ -169,12 +176,16 @@ impl Tcp {
         let Some(slot) = self.connections.get_mut(id) else {
             return Outcome::Dropped(DropReason::TcpNoConnection);
         };
+        let was_opening = slot.connection.state() == State::SynSent;
         let challenges = cx.counters.of(Counter::TcpChallengeAck);
         let outcome = slot.connection.receive(segment, cx);
         // RFC 5961 §7: a connection bounds its own challenges, the table those of all.
         if cx.counters.of(Counter::TcpChallengeAck) > challenges && !self.replies.may_challenge(cx.now) {
             slot.connection.withhold_challenge();
             cx.counters.count(Counter::TcpChallengeAckSkipped);
+        }
+        if was_opening && let Some(news) = slot.connection.take_fast_open_news() {
+            self.fast_open_cache.note(slot.connection.remote().ip(), news, cx.now);
         }
         self.settle(id, cx);
         outcome

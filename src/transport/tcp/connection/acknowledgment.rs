@@ -57,8 +57,10 @@ impl Connection {
 
     /// Our SYN is acknowledged: ESTABLISHED, or at once FIN-WAIT-1 if the user closed meanwhile.
     pub(super) fn on_syn_acknowledged(&mut self, seg: &Segment, cx: &mut Context) {
-        let acked = self.flight.on_ack(seg.ack, cx.now);
-        self.snd.una = seg.ack;
+        // Data that went with the SYN or after it is settled below.
+        let una = self.snd.iss + 1;
+        let acked = self.flight.on_ack(una, cx.now);
+        self.snd.una = una;
         // The window of a segment with SYN is never scaled (RFC 7323 §2.2).
         let shift = if seg.flags.syn() { 0 } else { self.agreed.their_shift() };
         self.snd.set_window(seg.seq, seg.ack, u32::from(seg.window) << shift);
@@ -71,17 +73,20 @@ impl Connection {
             self.rtt.on_handshake_after_lost_syn();
         }
         self.start_path_search(cx.now);
-        self.start_congestion_control(cx);
+        if self.flight.is_empty() || !self.is_answering_fast() {
+            self.start_congestion_control(cx);
+        }
         self.timers.stop(Timer::Retransmit);
         self.liveness.progress_at = cx.now;
         self.enter(State::Established);
         if self.snd.closing {
             self.enter(State::FinWait1);
         }
+        self.settle_fast_open(seg, cx);
     }
 
     /// The round trip and the MSS are known: the window is that of RFC 6928.
-    fn start_congestion_control(&mut self, cx: &mut Context) {
+    pub(super) fn start_congestion_control(&mut self, cx: &mut Context) {
         let recalled = self.extras.as_mut().and_then(|extras| extras.recalled.take());
         self.shed_extras();
         if let Some(metrics) = &recalled {
@@ -126,9 +131,10 @@ impl Connection {
     }
 
     /// Advances SND.UNA, updates the send window, takes samples and tells recovery and congestion control.
-    fn process_acknowledgment(&mut self, seg: &Segment, cx: &mut Context) {
+    pub(super) fn process_acknowledgment(&mut self, seg: &Segment, cx: &mut Context) {
         let now = cx.now;
-        let window = u32::from(seg.window) << self.agreed.their_shift();
+        let shift = if seg.flags.syn() { 0 } else { self.agreed.their_shift() };
+        let window = u32::from(seg.window) << shift;
         let in_flight_before = self.recovery.pipe(&self.flight);
         // RFC 5681 §2, "duplicate acknowledgment".
         let is_duplicate =

@@ -1,6 +1,7 @@
 //! What few connections have, made when it is first needed: one pointer in those that never need it.
 
 use super::Connection;
+use super::fast_open::FastOpen;
 use super::path_search::PathSearch;
 use super::user_timeout::UserTimeout;
 use crate::transport::tcp::metrics::Metrics;
@@ -10,6 +11,8 @@ use crate::transport::tcp::metrics::Metrics;
 pub(super) struct Extras {
     /// What earlier connections to the same host have learned, until it is used.
     pub(super) recalled: Option<Metrics>,
+    /// An opening with data on the SYN (RFC 7413).
+    pub(super) fast_open: Option<FastOpen>,
     /// A search for the path MTU without ICMP (RFC 4821).
     pub(super) path_search: Option<PathSearch>,
     /// What both sides say of their patience (RFC 5482).
@@ -18,7 +21,8 @@ pub(super) struct Extras {
 
 impl Extras {
     fn is_empty(&self) -> bool {
-        self.recalled.is_none() && self.path_search.is_none() && self.user_timeout.is_none()
+        let Extras { recalled, fast_open, path_search, user_timeout } = self;
+        recalled.is_none() && fast_open.is_none() && path_search.is_none() && user_timeout.is_none()
     }
 }
 

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `arrives`, `syn_sent`, `acknowledgment`, `text` | what does a segment that arrives mean (RFC 9293 §3.10.7)? |
 //! | `calls` | what does the user want (§3.10.1 to §3.10.6)? |
+//! | `fast_open` | what does data on a SYN mean (RFC 7413)? |
 //! | `timeouts`, `timers` | what happens when nothing does (§3.10.8)? |
 //! | `path_error` | what does ICMP mean for it (§3.9.2.2)? |
 //! | `path_search` | and what if nobody sends any (RFC 4821)? |
@@ -38,6 +39,7 @@ pub mod congestion;
 mod delivery;
 pub(in crate::transport::tcp) mod ecn;
 mod extras;
+mod fast_open;
 mod flight;
 pub mod handshake;
 pub mod interface;
@@ -204,6 +206,20 @@ impl Connection {
     /// A passive OPEN whose SYN-ACK was sent by a half-open record: SYN-RECEIVED. The owner gives it the ACK
     /// that completes the handshake with [`receive`](Self::receive) next.
     pub fn accepted(handshake: Handshake, config: Rc<Config>, cx: &mut Context) -> Connection {
+        let rtt = handshake.rtt;
+        let mut connection = Connection::begun(handshake, config, cx);
+        // The half-open record took the sample, or there is none to take.
+        connection.flight.on_probed();
+        if let Some(rtt) = rtt {
+            connection.rtt.on_sample(rtt);
+            connection.timers.stop(Timer::Retransmit);
+            connection.arm_timers(cx.now);
+        }
+        connection
+    }
+
+    /// SYN-RECEIVED after what `handshake` says.
+    fn begun(handshake: Handshake, config: Rc<Config>, cx: &mut Context) -> Connection {
         let Handshake { local, remote, iss, irs, .. } = handshake;
         let mut connection = Connection::new(local, remote, iss, config, cx);
         connection.agreed =
@@ -211,11 +227,6 @@ impl Connection {
         connection.on_peer_syn(irs, handshake.peer_mss, cx.now);
         connection.snd.set_window(irs, iss, u32::from(handshake.window));
         connection.flight.on_sent(crate::base::ranges::Range::starting(iss, 1), cx.now);
-        // The half-open record took the sample, or there is none to take.
-        connection.flight.on_probed();
-        if let Some(rtt) = handshake.rtt {
-            connection.rtt.on_sample(rtt);
-        }
         connection.snd.syn_was_lost = handshake.syn_ack_retransmitted;
         connection.ecn.is_agreed = handshake.ecn;
         connection.start_user_timeout();

@@ -145,7 +145,7 @@ impl Connection {
     /// The states in which data or a FIN may be out.
     fn may_transmit_data(&self) -> bool {
         use State::{CloseWait, Closing, Established, FinWait1, LastAck};
-        matches!(self.state, Established | CloseWait | FinWait1 | Closing | LastAck)
+        matches!(self.state, Established | CloseWait | FinWait1 | Closing | LastAck) || self.may_answer_fast()
     }
 
     /// First what recovery says is lost, then what is new, then what recovery says might help (RFC 6675 §4).
@@ -206,7 +206,7 @@ impl Connection {
         let most = (self.super_segment() / mss * mss).min(self.pacing_quantum());
         let limit = usable.min(room).min(most).min(self.urgent_limit());
         if unsent <= limit {
-            let is_last = self.snd.closing && usable > unsent;
+            let is_last = self.snd.closing && usable > unsent && self.state.is_synchronized();
             let tail = unsent % mss;
             if is_last || (unsent > 0 && (tail == 0 || self.may_send_small())) {
                 return Some(Range::starting(from, unsent + u32::from(is_last)));
@@ -296,7 +296,7 @@ impl Connection {
     fn send_syn(&mut self, cx: &mut Context) -> Datagram {
         self.pending.syn = false;
         let is_answer = self.state == State::SynReceived;
-        if is_answer || self.rtt.backoff > 0 {
+        if is_answer && !self.is_answering_fast() || self.rtt.backoff > 0 {
             self.flight.on_resent(Range::starting(self.snd.iss, 1), cx.now);
         }
         if self.rtt.backoff > 0 {
@@ -305,16 +305,23 @@ impl Connection {
             cx.counters.count(Counter::TcpOutSegs);
         }
         let (flags, ack) = if is_answer { (Flags::SYN | Flags::ACK, self.rcv.nxt) } else { (Flags::SYN, Seq(0)) };
-        let ecn = if is_answer { Flags::NONE } else { syn_flags(self.config.ecn, self.rtt.backoff > 0) };
+        let ecn = match is_answer {
+            true if self.ecn.is_agreed => Flags::ECE,
+            true => Flags::NONE,
+            false => syn_flags(self.config.ecn, self.rtt.backoff > 0),
+        };
         let flags = flags | ecn;
-        let options = self.syn_options(is_answer, cx);
-        let window = self.config.syn_window();
+        let mut options = self.syn_options(is_answer, cx);
+        // What was announced already does not move, also if data came with the peer's SYN.
+        let window = if is_answer { self.rcv.wnd().min(0xffff) as u16 } else { self.config.syn_window() };
+        let is_first = !is_answer && self.rtt.backoff == 0;
+        let body = if is_first { self.add_fast_open(&mut options, cx) } else { Body::new() };
         let header = Header { seq: self.snd.iss, ack, flags, window, ..self.header() };
         if is_answer {
             self.pending.ack = AckDue::No;
             self.rcv.last_ack = self.rcv.nxt;
         }
-        self.address(emit(&header, &options, Body::new(), None))
+        self.address(emit(&header, &options, body, None))
     }
 
     /// The options of our SYN: all that we can do. Of our SYN-ACK: what the peer asked for as well.
