@@ -23,6 +23,8 @@ mod namespace_adversity;
 mod namespace_bad_line;
 #[path = "namespace/daemon.rs"]
 mod namespace_daemon;
+#[path = "namespace/fast_open.rs"]
+mod namespace_fast_open;
 #[path = "namespace/forwarding.rs"]
 mod namespace_forwarding;
 #[path = "namespace/http.rs"]

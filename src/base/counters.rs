@@ -100,6 +100,22 @@ counters! {
     TcpListenOverflows,
     /// Connections that ended by the keepalive or user timeout.
     TcpAbortOnTimeout,
+    /// Connections that we opened with data on the SYN (RFC 7413).
+    TcpFastOpenActive,
+    /// Data on our SYN that was not taken.
+    TcpFastOpenActiveFail,
+    /// Connections opened by a SYN with a good cookie.
+    TcpFastOpenPassive,
+    /// SYNs with a cookie that was not good.
+    TcpFastOpenPassiveFail,
+    /// SYNs that asked for a cookie.
+    TcpFastOpenCookieReqd,
+    /// Good cookies that were not honoured because too many connections were pending.
+    TcpFastOpenListenOverflow,
+    /// Probes of the path MTU that arrived (RFC 4821).
+    TcpMTUPSuccess,
+    /// Probes of the path MTU that were lost.
+    TcpMTUPFail,
     /// Zero-window probes sent.
     TcpWinProbe,
     /// Keepalives sent.

@@ -66,6 +66,11 @@ pub const TCP_SEND_BUFFER: usize = 4 << 20;
 pub const TCP_INITIAL_BUFFER: usize = 128 << 10;
 /// Bytes of them that were never sent.
 pub const TCP_UNSENT: usize = 512 << 10;
+/// Connections that one listener has opened by a Fast Open cookie and that have yet to prove that their peer is there
+/// (RFC 7413 §5.1).
+pub const TCP_FAST_OPEN_PENDING: usize = 256;
+/// Servers whose Fast Open cookies are remembered.
+pub const TCP_FAST_OPEN_SERVERS: usize = 4_096;
 /// Ranges of out-of-order data one connection keeps.
 pub const TCP_OUT_OF_ORDER_RANGES: usize = 256;
 /// Records of what one connection has out; SACK blocks of a hostile peer cannot split them further.

@@ -80,6 +80,7 @@ pub(super) fn tcp_defaults(config: &Config) -> tcp::config::Config {
 
 fn tcp_config(knobs: &config::Tcp) -> tcp::config::Config {
     let bytes = |count: crate::daemon::units::ByteCount| usize::try_from(count.0).unwrap_or(usize::MAX);
+    let some = |count: crate::daemon::units::ByteCount| u32::try_from(count.0).ok().filter(|count| *count > 0);
     let keepalive =
         |idle| tcp::config::Keepalive { idle, interval: knobs.keepalive_interval.0, count: knobs.keepalive_probes };
     tcp::config::Config {
@@ -92,8 +93,13 @@ fn tcp_config(knobs: &config::Tcp) -> tcp::config::Config {
         hystart: knobs.hystart,
         pacing: knobs.pacing,
         ecn: knobs.ecn,
+        fast_open: knobs.fast_open,
         recall: knobs.metrics,
         trace: knobs.trace,
+        mtu_probing: knobs.mtu_probing,
+        user_timeout_option: knobs.user_timeout_option,
+        window_clamp: some(*knobs.window_clamp.as_ref()),
+        notsent_lowat: some(*knobs.notsent_lowat.as_ref()),
         ..tcp::config::Config::default()
     }
 }

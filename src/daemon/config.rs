@@ -15,7 +15,7 @@ use crate::base::limits;
 use crate::base::time::Duration;
 use crate::daemon::units::{ByteCount, Period};
 use crate::datalink::Mac;
-use crate::transport::tcp::config::{Algorithm, Ecn, Recall};
+use crate::transport::tcp::config::{Algorithm, Ecn, MtuProbing, Recall};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
@@ -257,10 +257,20 @@ pub struct Tcp {
     pub pacing: bool,
     /// Explicit congestion notification.
     pub ecn: Ecn,
+    /// Take data on SYNs that bring a cookie of ours (RFC 7413).
+    pub fast_open: bool,
     /// What a connection takes over from earlier ones to the same host.
     pub metrics: Recall,
     /// Keep what each acknowledgment does, for `tapstack show trace`.
     pub trace: bool,
+    /// Finding the path MTU without ICMP.
+    pub mtu_probing: MtuProbing,
+    /// Tell the peer how long we wait, and heed what it says (RFC 5482).
+    pub user_timeout_option: bool,
+    /// The largest window that is announced; 0: what the receive buffer allows.
+    pub window_clamp: Spanned<ByteCount>,
+    /// Bytes that may wait to be sent for the first time before a connection takes no more; 0: what the stack thinks best.
+    pub notsent_lowat: Spanned<ByteCount>,
 }
 
 impl Default for Tcp {
@@ -278,8 +288,13 @@ impl Default for Tcp {
             hystart: true,
             pacing: true,
             ecn: Ecn::default(),
+            fast_open: false,
             metrics: Recall::default(),
             trace: false,
+            mtu_probing: MtuProbing::default(),
+            user_timeout_option: false,
+            window_clamp: unwritten(ByteCount(0)),
+            notsent_lowat: unwritten(ByteCount(0)),
         }
     }
 }
@@ -312,6 +327,9 @@ pub struct Http {
     /// The congestion control of its connections; by default that of `[tcp]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub congestion: Option<Algorithm>,
+    /// Take data on SYNs; by default as `[tcp]` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fast_open: Option<bool>,
 }
 
 impl Default for Http {
@@ -328,6 +346,7 @@ impl Default for Http {
             header_limit: ByteCount(64 << 10),
             body_limit: ByteCount(1 << 20),
             congestion: None,
+            fast_open: None,
         }
     }
 }
@@ -392,12 +411,15 @@ pub struct Small {
     /// The congestion control of their connections; by default that of `[tcp]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub congestion: Option<Algorithm>,
+    /// Take data on SYNs; by default as `[tcp]` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fast_open: Option<bool>,
 }
 
 impl Default for Small {
     fn default() -> Self {
         let on = |port| vec![unwritten(Listen::Port(port))];
-        Small { echo: on(7), discard: on(9), chargen: on(19), daytime: on(13), congestion: None }
+        Small { echo: on(7), discard: on(9), chargen: on(19), daytime: on(13), congestion: None, fast_open: None }
     }
 }
 

@@ -20,6 +20,9 @@ use std::rc::Rc;
 use std::sync::Arc;
 use toml::Spanned;
 
+/// What a service says of its connections in place of `[tcp]`: congestion control, and data on SYNs.
+type Own = (Option<Algorithm>, Option<bool>);
+
 /// What all services are given.
 pub struct Services<'a> {
     /// The stack to run on.
@@ -56,7 +59,7 @@ impl Services<'_> {
         if let Some(small) = &self.common.config.small {
             let services = [Small::Echo, Small::Discard, Small::Chargen, Small::Daytime];
             for (service, (_, listen)) in services.into_iter().zip(small.services()) {
-                self.start_small(service, listen, small.congestion)?;
+                self.start_small(service, listen, (small.congestion, small.fast_open))?;
             }
         }
         Ok(())
@@ -77,10 +80,15 @@ impl Services<'_> {
         &self,
         name: &str,
         listen: &Spanned<Listen>,
-        congestion: Option<Algorithm>,
+        (congestion, fast_open): Own,
     ) -> Result<TcpListener, Failure> {
         let config = &self.common.config;
-        let own = congestion.map(|congestion| tcp::Config { congestion, ..tcp_defaults(config) });
+        let defaults = tcp_defaults(config);
+        let own = (congestion.is_some() || fast_open.is_some()).then(|| tcp::Config {
+            congestion: congestion.unwrap_or(defaults.congestion),
+            fast_open: fast_open.unwrap_or(defaults.fast_open),
+            ..defaults
+        });
         let options = ListenOptions { backlog: Some(config.tcp.backlog as usize), config: own };
         TcpListener::bind_with(self.net, listen.as_ref().socket_addr(), options)
             .map_err(|error| Failure::running(format!("{name} can't listen: {}: {error}", listen.as_ref())))
@@ -110,7 +118,7 @@ impl Services<'_> {
         });
         let site = Rc::new(Site::new(settings, self.clock(), root, state));
         for listen in &http.listen {
-            let listener = self.listen("http", listen, http.congestion)?;
+            let listener = self.listen("http", listen, (http.congestion, http.fast_open))?;
             self.net.spawn(http::serve(
                 listener,
                 Rc::clone(&site),
@@ -130,22 +138,17 @@ impl Services<'_> {
         let (verifier, throttle) = (self.common.verifier.clone(), self.common.throttle.clone());
         let service = Rc::new(pop3::Service::new(settings, self.clock(), verifier, throttle));
         for listen in &pop3.listen {
-            let listener = self.listen("pop3", listen, pop3.congestion)?;
+            let listener = self.listen("pop3", listen, (pop3.congestion, None))?;
             let bounds = self.bounds(pop3.connections);
             self.net.spawn(pop3::serve(listener, Rc::clone(&service), bounds, self.shutdown.clone()));
         }
         Ok(())
     }
 
-    fn start_small(
-        &self,
-        service: Small,
-        listens: &[Spanned<Listen>],
-        congestion: Option<Algorithm>,
-    ) -> Result<(), Failure> {
+    fn start_small(&self, service: Small, listens: &[Spanned<Listen>], own: Own) -> Result<(), Failure> {
         let name = service.to_string();
         for listen in listens {
-            let listener = self.listen(&name, listen, congestion)?;
+            let listener = self.listen(&name, listen, own)?;
             let socket = UdpSocket::bind(self.net, listen.as_ref().socket_addr())
                 .map_err(|error| Failure::running(format!("{name} can't listen: UDP {}: {error}", listen.as_ref())))?;
             let bounds = self.bounds(SMALL_CONNECTIONS);

@@ -211,6 +211,27 @@ impl TcpStream {
         Ok(stream)
     }
 
+    /// Connects to `remote` and sends `data` first: with the SYN where the peer has given us a Fast Open cookie (RFC 7413),
+    /// otherwise as soon as the connection is open. With the SYN it may arrive twice, so that it must be a request that
+    /// may be repeated.
+    ///
+    /// # Errors
+    /// As [`TcpStream::connect`] and [`TcpStream::write_bytes`].
+    pub async fn connect_with_data(
+        net: &Net,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        config: Option<Config>,
+        mut data: Bytes,
+    ) -> io::Result<Self> {
+        let now = net.now();
+        let (id, local) = net.with_stack(|stack| stack.tcp_connect_with_data(now, local, remote, config, &mut data))?;
+        let mut stream = TcpStream::new(net.clone(), id, local, remote);
+        poll_fn(|cx| stream.socket.poll_connected(cx)).await?;
+        stream.write_bytes(data).await?;
+        Ok(stream)
+    }
+
     /// The next received bytes, at most `max`, as they lie in memory. Empty: the peer closed its side.
     ///
     /// # Errors
@@ -274,6 +295,20 @@ impl TcpStream {
     pub fn set_user_timeout(&self, timeout: Option<Duration>) {
         let now = self.socket.net.now();
         self.socket.net.with_stack(|stack| stack.tcp_set_user_timeout(now, self.socket.id, timeout));
+    }
+
+    /// The most that is announced to the peer from now on, beside what the receive buffer allows; what was announced
+    /// already stays.
+    pub fn set_window_clamp(&self, octets: Option<u32>) {
+        let now = self.socket.net.now();
+        self.socket.net.with_stack(|stack| stack.tcp_set_window_clamp(now, self.socket.id, octets));
+    }
+
+    /// How many bytes may wait to be sent for the first time before the stream takes no more (TCP_NOTSENT_LOWAT of
+    /// Linux): little, for an application that decides late what is worth sending. One segment at least.
+    pub fn set_notsent_lowat(&self, octets: Option<u32>) {
+        let now = self.socket.net.now();
+        self.socket.net.with_stack(|stack| stack.tcp_set_notsent_lowat(now, self.socket.id, octets));
     }
 
     /// DSCP and ECN of what is sent from now on (RFC 9293 MUST-48).

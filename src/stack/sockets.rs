@@ -70,6 +70,21 @@ impl Stack {
         Ok((id, self.tcp.local_addr(id)?))
     }
 
+    pub(crate) fn tcp_connect_with_data(
+        &mut self,
+        now: Instant,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        config: Option<Config>,
+        data: &mut Bytes,
+    ) -> io::Result<(ConnectionId, SocketAddr)> {
+        if let Some(local) = local {
+            self.check_local(Protocol::Tcp, local)?;
+        }
+        let id = self.with_tcp(now, |tcp, cx| tcp.connect_with_data(local, remote, config, data, cx))?;
+        Ok((id, self.tcp.local_addr(id)?))
+    }
+
     pub(crate) fn tcp_read(&mut self, now: Instant, id: ConnectionId, max: usize) -> Result<Read, Error> {
         self.with_tcp(now, |tcp, cx| tcp.read(id, max, cx))
     }
@@ -114,6 +129,14 @@ impl Stack {
 
     pub(crate) fn tcp_set_user_timeout(&mut self, now: Instant, id: ConnectionId, timeout: Option<Duration>) {
         let _ = self.with_tcp(now, |tcp, cx| tcp.set_user_timeout(id, timeout, cx));
+    }
+
+    pub(crate) fn tcp_set_window_clamp(&mut self, now: Instant, id: ConnectionId, clamp: Option<u32>) {
+        let _ = self.with_tcp(now, |tcp, cx| tcp.set_window_clamp(id, clamp, cx));
+    }
+
+    pub(crate) fn tcp_set_notsent_lowat(&mut self, now: Instant, id: ConnectionId, octets: Option<u32>) {
+        let _ = self.with_tcp(now, |tcp, cx| tcp.set_notsent_lowat(id, octets, cx));
     }
 
     pub(crate) fn tcp_set_traffic_class(&mut self, now: Instant, id: ConnectionId, class: u8) {

@@ -250,6 +250,12 @@ fn check_tcp(config: &Config) -> Result<(), Flaw> {
             return Err(Flaw::at(buffer, format!("a buffer of {} is out of range: 4KiB to 1GiB", buffer.as_ref())));
         }
     }
+    for bound in [&config.tcp.window_clamp, &config.tcp.notsent_lowat] {
+        if bound.as_ref().0 != 0 && !BUFFER_BYTES.contains(&bound.as_ref().0) {
+            let message = format!("{} is out of range: 4KiB to 1GiB, or 0 for no limit", bound.as_ref());
+            return Err(Flaw::at(bound, message));
+        }
+    }
     Ok(())
 }
 

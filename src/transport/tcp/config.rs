@@ -68,6 +68,19 @@ pub enum Recall {
     All,
 }
 
+/// Finding the path MTU without ICMP (RFC 4821).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum MtuProbing {
+    /// Never.
+    Off,
+    /// Once full segments are lost again and again.
+    #[default]
+    BlackHole,
+    /// From the beginning.
+    Always,
+}
+
 /// What may be chosen for a connection. It does not change once the connection is open, but for what
 /// [`crate::transport::tcp::connection::Connection`] has a setter for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -93,6 +106,17 @@ pub struct Config {
     /// R2 for data: how long something may stay unacknowledged before the connection is given up (RFC 9293
     /// MUST-20, MUST-21). RFC 9293 §3.10.1 names five minutes. `None` waits for ever.
     pub user_timeout: Option<Duration>,
+    /// Tell the peer how long we wait, and heed what it says (RFC 5482).
+    pub user_timeout_option: bool,
+    /// Finding the path MTU without ICMP.
+    pub mtu_probing: MtuProbing,
+    /// The most that is announced to the peer, besides what the receive buffer allows.
+    pub window_clamp: Option<u32>,
+    /// Octets that may wait to be sent for the first time before a connection is no longer writable.
+    pub notsent_lowat: Option<u32>,
+    /// Take data on SYNs that bring a cookie of ours, and give cookies to who asks (RFC 7413). A duplicate of such a SYN may
+    /// open the connection twice (§6.1): for services whose requests may be repeated.
+    pub fast_open: bool,
     /// How often a SYN is sent again before the open fails. With the initial RTO of one second, seven times
     /// give up after 247 s (RFC 9293 MUST-23: at least three minutes).
     pub syn_retries: u32,
@@ -153,6 +177,11 @@ impl Default for Config {
             quick_acks: 16,
             keepalive: None,
             user_timeout: Some(Duration::from_secs(300)),
+            user_timeout_option: false,
+            mtu_probing: MtuProbing::default(),
+            window_clamp: None,
+            notsent_lowat: None,
+            fast_open: false,
             syn_retries: 7,
             timestamps: true,
             sack: true,
@@ -189,7 +218,8 @@ impl Config {
 
     /// The window field of our SYN, which is never scaled (RFC 7323 §2.2).
     pub fn syn_window(&self) -> u16 {
-        u16::try_from(self.receive_buffer).unwrap_or(u16::MAX)
+        let most = self.receive_buffer.min(self.window_clamp.map_or(usize::MAX, |clamp| clamp as usize));
+        u16::try_from(most).unwrap_or(u16::MAX)
     }
 }
 

@@ -9,10 +9,10 @@
 //!         +-------------------------------+--------+
 //!         | code of sockets, IRS and MSS  |  MSS   |    index into MSS_TABLE
 //!         +-------------------------------+--------+
-//!   TSval  31                            5 4 3      0
-//!         +------------------------------+-+--------+
-//!         | clock                        |S| scale  |   SACK permitted; 15: no window scale
-//!         +------------------------------+-+--------+
+//!   TSval  31                          6 5 4 3      0
+//!         +----------------------------+-+-+--------+
+//!         | clock                      |E|S| scale  |   ECN, SACK permitted; 15: no window scale
+//!         +----------------------------+-+-+--------+
 //! ```
 //!
 //! The options travel in the low bits of the timestamp, which the peer echoes; without timestamps there is
@@ -40,7 +40,8 @@ const MSS_TABLE: [u16; 8] = [MIN_MSS, 536, 1220, 1360, 1400, 1440, 1460, 8960];
 const MSS_BITS: u32 = 3;
 
 /// The low bits of a timestamp that carry options.
-const TIMESTAMP_BITS: u32 = 5;
+const TIMESTAMP_BITS: u32 = 6;
+const ECN_BIT: u32 = 1 << 5;
 const SACK_BIT: u32 = 1 << 4;
 const SCALE_MASK: u32 = 0xf;
 const NO_SCALE: u32 = 0xf;
@@ -94,19 +95,31 @@ fn cookie(key: HashKey, local: SocketAddr, remote: SocketAddr, irs: Seq, index: 
     Seq(code << MSS_BITS | index)
 }
 
+/// What a timestamp carries of a SYN.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Kept {
+    /// The peer's shift.
+    pub window_scale: Option<u8>,
+    /// Both sides permit SACK.
+    pub sack: bool,
+    /// Both sides do ECN.
+    pub ecn: bool,
+}
+
 /// A timestamp that carries the options in its low bits, and is not after `clock`.
-pub fn timestamp_with_options(clock: u32, window_scale: Option<u8>, sack: bool) -> u32 {
-    let scale = window_scale.map_or(NO_SCALE, |scale| u32::from(scale) & SCALE_MASK);
-    let bits = scale | if sack { SACK_BIT } else { 0 };
+pub fn timestamp_with_options(clock: u32, kept: Kept) -> u32 {
+    let scale = kept.window_scale.map_or(NO_SCALE, |scale| u32::from(scale) & SCALE_MASK);
+    let bits = scale | if kept.sack { SACK_BIT } else { 0 } | if kept.ecn { ECN_BIT } else { 0 };
     let value = clock >> TIMESTAMP_BITS << TIMESTAMP_BITS | bits;
     // Timestamps must not run backwards when the connection goes on with the plain clock.
     if value > clock { value.wrapping_sub(1 << TIMESTAMP_BITS) } else { value }
 }
 
-/// The window scale and whether SACK is permitted, from the timestamp that the peer echoed.
-pub fn options_of_timestamp(echo: u32) -> (Option<u8>, bool) {
+/// What the timestamp that the peer echoed carries.
+pub fn options_of_timestamp(echo: u32) -> Kept {
     let scale = echo & SCALE_MASK;
-    ((scale != NO_SCALE).then_some(scale as u8), echo & SACK_BIT != 0)
+    let window_scale = (scale != NO_SCALE).then_some(scale as u8);
+    Kept { window_scale, sack: echo & SACK_BIT != 0, ecn: echo & ECN_BIT != 0 }
 }
 
 #[cfg(test)]
@@ -161,11 +174,12 @@ mod tests {
     proptest! {
         #[test]
         fn a_timestamp_carries_the_options_and_is_not_after_the_clock(
-            clock: u32, scale in proptest::option::of(0u8..15), sack: bool,
+            clock: u32, window_scale in proptest::option::of(0u8..15), sack: bool, ecn: bool,
         ) {
-            let value = timestamp_with_options(clock, scale, sack);
-            prop_assert_eq!(options_of_timestamp(value), (scale, sack));
-            prop_assert!(clock.wrapping_sub(value) < 64);
+            let kept = Kept { window_scale, sack, ecn };
+            let value = timestamp_with_options(clock, kept);
+            prop_assert_eq!(options_of_timestamp(value), kept);
+            prop_assert!(clock.wrapping_sub(value) < 128);
         }
     }
 }

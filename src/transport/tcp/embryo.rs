@@ -20,7 +20,7 @@ use crate::transport::Context;
 use crate::transport::tcp::config::Config;
 use crate::transport::tcp::connection::{Handshake, TimestampClock, WindowScale, ecn};
 use crate::transport::tcp::ends::Ends;
-use crate::transport::tcp::options::{Options, Timestamps};
+use crate::transport::tcp::options::{FastOpenCookie, Options, Timestamps};
 use crate::transport::tcp::segment::{Flags, Header, Segment, emit};
 use crate::transport::tcp::table::ListenerId;
 use std::net::SocketAddr;
@@ -34,6 +34,8 @@ pub(super) struct Embryo {
     pub(super) listener: ListenerId,
     /// What the two SYNs said, to be handed over.
     handshake: Handshake,
+    /// The Fast Open cookie that the peer asked for.
+    cookie: Option<FastOpenCookie>,
     /// The window that our SYN-ACK announced.
     window: u16,
     /// When the SYN-ACK was sent first.
@@ -63,7 +65,20 @@ pub(super) enum Verdict {
 impl Embryo {
     pub(super) fn new(listener: ListenerId, handshake: Handshake, config: &Config, now: Instant) -> Self {
         let deadline = now + INITIAL_RTO;
-        Embryo { listener, handshake, window: config.syn_window(), sent_at: now, deadline, retransmits: 0 }
+        Embryo {
+            listener,
+            handshake,
+            cookie: None,
+            window: config.syn_window(),
+            sent_at: now,
+            deadline,
+            retransmits: 0,
+        }
+    }
+
+    /// Gives the peer a Fast Open cookie with each SYN-ACK (RFC 7413 §4.1.2).
+    pub(super) fn with_cookie(self, cookie: Option<FastOpenCookie>) -> Self {
+        Embryo { cookie, ..self }
     }
 
     pub(super) fn local(&self) -> SocketAddr {
@@ -148,7 +163,7 @@ impl Embryo {
     /// The SYN-ACK, the first or again, with the options it was first sent with.
     pub(super) fn syn_ack(&self, config: &Config, cx: &Context<'_>) -> Datagram {
         let timestamps = self.handshake.timestamps.map(|clock| clock.option(cx.now));
-        syn_ack(&self.handshake, timestamps, config, cx)
+        syn_ack(&self.handshake, timestamps, self.cookie, config, cx)
     }
 
     /// `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>`.
@@ -214,6 +229,7 @@ pub(super) fn scales(theirs: Option<u8>, config: &Config) -> Option<WindowScale>
 pub(super) fn syn_ack(
     handshake: &Handshake,
     timestamps: Option<Timestamps>,
+    fast_open: Option<FastOpenCookie>,
     config: &Config,
     cx: &Context<'_>,
 ) -> Datagram {
@@ -226,6 +242,7 @@ pub(super) fn syn_ack(
         window_scale: window_scale.map(|scale| scale.ours),
         sack_permitted: sack,
         timestamps,
+        fast_open,
         ..Options::default()
     };
     with_config(emit(&header, &options, Body::new(), None), config)

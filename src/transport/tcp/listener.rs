@@ -31,6 +31,8 @@ pub(super) struct Listener {
     pub(super) has_event: bool,
     /// Until when a cookie may come back.
     cookies_until: Option<Instant>,
+    /// Opened by a Fast Open cookie, with the time: their peers have yet to prove that they are there.
+    pub(super) fast_opens: Vec<(ConnectionId, Instant)>,
 }
 
 impl Listener {
@@ -43,6 +45,7 @@ impl Listener {
             waiting: VecDeque::new(),
             has_event: false,
             cookies_until: None,
+            fast_opens: Vec::new(),
         }
     }
 

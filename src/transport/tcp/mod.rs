@@ -17,6 +17,7 @@ pub mod connection;
 pub mod cookie;
 mod embryo;
 pub mod ends;
+mod fast_open;
 pub mod info;
 pub mod isn;
 mod listener;

@@ -20,6 +20,8 @@ mod kind {
     pub(super) const SACK_PERMITTED: u8 = 4;
     pub(super) const SACK: u8 = 5;
     pub(super) const TIMESTAMPS: u8 = 8;
+    pub(super) const USER_TIMEOUT: u8 = 28;
+    pub(super) const FAST_OPEN: u8 = 34;
 }
 
 /// The longest options area: a data offset of 15 words less the fixed header.
@@ -38,6 +40,33 @@ pub struct Timestamps {
     pub echo: u32,
 }
 
+/// A Fast Open cookie (RFC 7413 §4.1.1): empty, as a request for one, or 4 to 16 octets, an even number.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FastOpenCookie {
+    len: u8,
+    octets: [u8; 16],
+}
+
+impl FastOpenCookie {
+    /// Of the octets of an option, if they can be a cookie.
+    pub fn new(octets: &[u8]) -> Option<Self> {
+        let mut cookie = FastOpenCookie { len: octets.len() as u8, ..FastOpenCookie::default() };
+        let is_possible = octets.is_empty() || (octets.len() >= 4 && octets.len().is_multiple_of(2));
+        cookie.octets.get_mut(..octets.len()).filter(|_| is_possible)?.copy_from_slice(octets);
+        Some(cookie)
+    }
+
+    /// True if it asks for one.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The octets.
+    pub fn octets(&self) -> &[u8] {
+        self.octets.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
 /// SACK blocks, the most recent first (RFC 2018 §4).
 pub type SackBlocks = SmallVec<[Range; 4]>;
 
@@ -54,6 +83,10 @@ pub struct Options {
     pub timestamps: Option<Timestamps>,
     /// SACK blocks as they came: nothing says that they make sense.
     pub sack: SackBlocks,
+    /// The user timeout option (RFC 5482 §3) as it stands on the wire.
+    pub user_timeout: Option<u16>,
+    /// A Fast Open cookie, or a request for one (RFC 7413 §2); on a SYN.
+    pub fast_open: Option<FastOpenCookie>,
 }
 
 /// The octets of emitted options.
@@ -98,6 +131,8 @@ impl Options {
                     self.sack = blocks.iter().map(sack_block).collect();
                 }
             }
+            (kind::FAST_OPEN, cookie) => self.fast_open = FastOpenCookie::new(cookie),
+            (kind::USER_TIMEOUT, [a, b]) => self.user_timeout = Some(u16::from_be_bytes([*a, *b])),
             _ => {}
         }
     }
@@ -124,6 +159,18 @@ impl Options {
         }
         if let Some(shift) = self.window_scale {
             out.extend_from_slice(&[kind::NOP, kind::WINDOW_SCALE, 3, shift]);
+        }
+        if let Some(timeout) = self.user_timeout {
+            out.extend_from_slice(&[kind::USER_TIMEOUT, 4]);
+            out.extend_from_slice(&timeout.to_be_bytes());
+        }
+        if let Some(cookie) = &self.fast_open {
+            let octets = cookie.octets();
+            if octets.len() % 4 == 0 {
+                out.extend_from_slice(&[kind::NOP, kind::NOP]);
+            }
+            out.extend_from_slice(&[kind::FAST_OPEN, 2 + octets.len() as u8]);
+            out.extend_from_slice(octets);
         }
         self.emit_sack(&mut out);
         out
@@ -159,7 +206,7 @@ mod tests {
             window_scale: Some(7),
             sack_permitted: true,
             timestamps: Some(Timestamps { value: 0x0102_0304, echo: 0 }),
-            sack: SackBlocks::new(),
+            ..Options::default()
         }
     }
 
@@ -212,6 +259,22 @@ mod tests {
         assert_eq!(Options::parse(&options.emit()).unwrap().sack[..], blocks[..3]);
     }
 
+    #[test]
+    fn a_fast_open_cookie_has_a_length_that_rfc_7413_allows() {
+        // RFC 7413 §2: 0, or 4 to 16, even.
+        for len in 0..=17 {
+            let is_possible = len == 0 || ((4..=16).contains(&len) && len % 2 == 0);
+            let bytes: Vec<u8> = [34, 2 + len as u8].into_iter().chain(std::iter::repeat_n(7, len)).collect();
+            let parsed = Options::parse(&bytes).unwrap().fast_open;
+            assert_eq!(parsed.map(|cookie| cookie.octets().len()), is_possible.then_some(len));
+            if let Some(cookie) = parsed {
+                let options = Options { fast_open: Some(cookie), ..syn_options() };
+                let emitted = options.emit();
+                assert_eq!((emitted.len() % 4, Options::parse(&emitted).unwrap()), (0, options));
+            }
+        }
+    }
+
     proptest! {
         #[test]
         fn any_octets_parse_or_are_malformed(octets in proptest::collection::vec(any::<u8>(), 0..40)) {
@@ -219,9 +282,12 @@ mod tests {
         }
 
         #[test]
-        fn what_is_emitted_parses_to_itself(mss: Option<u16>, scale in proptest::option::of(0u8..15), sack: bool, ts: Option<(u32, u32)>) {
+        fn what_is_emitted_parses_to_itself(
+            mss: Option<u16>, scale in proptest::option::of(0u8..15), sack: bool, ts: Option<(u32, u32)>, user_timeout: Option<u16>,
+        ) {
             let timestamps = ts.map(|(value, echo)| Timestamps { value, echo });
-            let options = Options { mss, window_scale: scale, sack_permitted: sack, timestamps, sack: SackBlocks::new() };
+            let options =
+                Options { mss, window_scale: scale, sack_permitted: sack, timestamps, user_timeout, ..Options::default() };
             let bytes = options.emit();
             prop_assert_eq!(bytes.len() % 4, 0);
             prop_assert_eq!(Options::parse(&bytes).unwrap(), options);

@@ -20,6 +20,7 @@
 //! ([`super::connection`]), and who may bind a reserved port ([`crate::transport::ports::Policy`]).
 
 mod calls;
+mod fast_open;
 mod foresight;
 mod owners;
 mod passive;
@@ -49,11 +50,13 @@ use crate::transport::tcp::connection::Readiness;
 use crate::transport::tcp::cookie::Cookies;
 use crate::transport::tcp::embryo::Embryo;
 use crate::transport::tcp::ends::Ends;
+use crate::transport::tcp::fast_open::{FastOpenCache, FastOpenKeys};
 use crate::transport::tcp::isn::InitialNumbers;
 use crate::transport::tcp::listener::Listener;
 use crate::transport::tcp::metrics::MetricsCache;
 use crate::transport::tcp::replies::Replies;
 use crate::transport::tcp::segment::Segment;
+use crate::transport::tcp::state::State;
 use crate::transport::tcp::time_wait::{self, TimeWait, TimeWaitId, TimeWaits};
 use crate::transport::tcp::trace::Trace;
 use owners::Owners;
@@ -106,6 +109,8 @@ pub struct Tcp {
     /// What earlier connections have learned.
     metrics: MetricsCache,
     trace: Trace,
+    fast_open_keys: FastOpenKeys,
+    fast_open_cache: FastOpenCache,
     defaults: Rc<Config>,
 }
 
@@ -132,6 +137,8 @@ impl Tcp {
             ephemeral: Ephemeral::new(random),
             metrics: MetricsCache::new(random),
             trace: Trace::default(),
+            fast_open_keys: FastOpenKeys::new(random),
+            fast_open_cache: FastOpenCache::new(random),
             defaults: Rc::new(defaults),
         }
     }
@@ -177,6 +184,7 @@ impl Tcp {
         let Some(slot) = self.connections.get_mut(id) else {
             return Outcome::Dropped(DropReason::TcpNoConnection);
         };
+        let was_opening = slot.connection.state() == State::SynSent;
         let challenges = cx.counters.of(Counter::TcpChallengeAck);
         let outcome = slot.connection.receive(segment, cx);
         if let Some(point) = slot.connection.trace_point(cx.now) {
@@ -186,6 +194,9 @@ impl Tcp {
         if cx.counters.of(Counter::TcpChallengeAck) > challenges && !self.replies.may_challenge(cx.now) {
             slot.connection.withhold_challenge();
             cx.counters.count(Counter::TcpChallengeAckSkipped);
+        }
+        if was_opening && let Some(news) = slot.connection.take_fast_open_news() {
+            self.fast_open_cache.note(slot.connection.remote().ip(), news, cx.now);
         }
         self.settle(id, cx);
         outcome

@@ -58,9 +58,11 @@ impl Connection {
 
     /// Our SYN is acknowledged: ESTABLISHED, or at once FIN-WAIT-1 if the user closed meanwhile.
     pub(super) fn on_syn_acknowledged(&mut self, seg: &Segment, cx: &mut Context) {
+        // Data that went with the SYN or after it is settled below.
+        let una = self.snd.iss + 1;
         let time = AckTime { now: cx.now, ..AckTime::default() };
-        let acked = self.flight.on_ack(seg.ack, &time);
-        self.snd.una = seg.ack;
+        let acked = self.flight.on_ack(una, &time);
+        self.snd.una = una;
         // The window of a segment with SYN is never scaled (RFC 7323 §2.2).
         let shift = if seg.flags.syn() { 0 } else { self.agreed.their_shift() };
         self.snd.set_window(seg.seq, seg.ack, u32::from(seg.window) << shift);
@@ -72,18 +74,23 @@ impl Connection {
         if self.snd.syn_was_lost {
             self.rtt.on_handshake_after_lost_syn();
         }
-        self.start_congestion_control(cx);
+        self.start_path_search(cx.now);
+        if self.flight.is_empty() || !self.is_answering_fast() {
+            self.start_congestion_control(cx);
+        }
         self.timers.stop(Timer::Retransmit);
         self.liveness.progress_at = cx.now;
         self.enter(State::Established);
         if self.snd.closing {
             self.enter(State::FinWait1);
         }
+        self.settle_fast_open(seg, cx);
     }
 
     /// The round trip and the MSS are known: the window is that of RFC 6928.
-    fn start_congestion_control(&mut self, cx: &mut Context) {
-        let recalled = self.recalled.take();
+    pub(super) fn start_congestion_control(&mut self, cx: &mut Context) {
+        let recalled = self.extras.as_mut().and_then(|extras| extras.recalled.take());
+        self.shed_extras();
         if let Some(metrics) = &recalled {
             self.rtt.on_recalled(metrics.srtt, metrics.rttvar);
         }
@@ -126,10 +133,11 @@ impl Connection {
     }
 
     /// Advances SND.UNA, updates the send window, takes samples and tells recovery and congestion control.
-    fn process_acknowledgment(&mut self, seg: &Segment, cx: &mut Context) {
+    pub(super) fn process_acknowledgment(&mut self, seg: &Segment, cx: &mut Context) {
         let now = cx.now;
         let time = self.ack_time(seg, now);
-        let window = u32::from(seg.window) << self.agreed.their_shift();
+        let shift = if seg.flags.syn() { 0 } else { self.agreed.their_shift() };
+        let window = u32::from(seg.window) << shift;
         let in_flight_before = self.recovery.pipe(&self.flight);
         // RFC 5681 §2, "duplicate acknowledgment".
         let is_duplicate =
@@ -142,6 +150,7 @@ impl Connection {
         if seg.ack.at_or_after(self.snd.una) {
             self.note_echo(seg, now);
         }
+        self.settle_path_probe(cx);
         let (selected, dsack) = self.take_sack(seg, &time, cx);
         let is_answer_to_probe = self.recovery.has_probe_out() && seg.is_empty();
         if advanced.is_none() && selected.sacked == 0 && !is_duplicate && dsack.is_none() && !is_answer_to_probe {

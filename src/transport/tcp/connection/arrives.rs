@@ -43,6 +43,7 @@ impl Connection {
     /// RFC 9293 §3.10.7.4.
     fn arrives_otherwise(&mut self, mut segment: Segment, cx: &mut Context) -> Step {
         let seg = &mut segment;
+        self.check_repeated_syn(seg)?; //        RFC 7413: a SYN that opened the connection with its data
         self.check_timestamp(seg, cx)?; //       RFC 7323 §5.3 R1, before anything else
         self.check_sequence_number(seg, cx)?; // first
         self.check_rst_bit(seg, cx)?; //         second
@@ -106,6 +107,7 @@ impl Connection {
             return dropped(DropReason::TcpOutOfWindow);
         }
         self.take_timestamp(seg, cx);
+        self.note_user_timeout(seg, cx);
         self.liveness.heard_at = cx.now;
         self.liveness.keepalives = 0;
         self.trim_to_window(seg);

@@ -69,8 +69,15 @@ impl Connection {
         twice.max(TCP_INITIAL_BUFFER).min(most)
     }
 
+    /// The mark of notsent-lowat is worth a full segment at least, or the user would feed us octet by octet.
     fn unsent_size(&self) -> usize {
-        if self.config.auto_tuning { TCP_UNSENT } else { usize::MAX }
+        let most = if self.config.auto_tuning { TCP_UNSENT } else { usize::MAX };
+        self.config.notsent_lowat.map_or(most, |mark| most.min(mark.max(self.mss()) as usize))
+    }
+
+    /// The most that is announced: what may be kept, unless the user wants less.
+    pub(super) fn window_limit(&self) -> u32 {
+        self.receive_size.octets().min(self.config.window_clamp.unwrap_or(u32::MAX))
     }
 
     /// Octets a write would take now.

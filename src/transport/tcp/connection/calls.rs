@@ -201,6 +201,7 @@ impl Connection {
     /// Sets how long something may stay unacknowledged (RFC 9293 MUST-21).
     pub fn set_user_timeout(&mut self, user_timeout: Option<Duration>, cx: &mut Context) {
         self.configure(|config| config.user_timeout = user_timeout);
+        self.fix_user_timeout(user_timeout);
         self.timers.stop(Timer::User);
         self.arm_timers(cx.now);
     }
@@ -215,8 +216,21 @@ impl Connection {
         self.configure(|config| config.hop_limit = hop_limit);
     }
 
+    /// The most that is announced from now on, or no limit of its own. What was announced already stays (RFC 9293
+    /// SHLD-14).
+    pub fn set_window_clamp(&mut self, clamp: Option<u32>) {
+        self.configure(|config| config.window_clamp = clamp);
+    }
+
+    /// Octets that may wait to be sent for the first time before the connection is no longer writable: little, for a user
+    /// who decides late what is worth sending.
+    pub fn set_notsent_lowat(&mut self, octets: Option<u32>) {
+        self.configure(|config| config.notsent_lowat = octets);
+        self.tell_of_room();
+    }
+
     /// Changes the configuration of this connection alone.
-    fn configure(&mut self, change: impl FnOnce(&mut Config)) {
+    pub(super) fn configure(&mut self, change: impl FnOnce(&mut Config)) {
         change(Rc::make_mut(&mut self.config));
     }
 

@@ -39,11 +39,16 @@ impl Connection {
             });
             self.congestion.on_spurious_loss();
         }
-        if verdict.recovered {
+        let is_forgiven = self.forgives(verdict, cx);
+        if verdict.recovered && !is_forgiven {
             self.congestion.on_recovered(now, self.recovery.pipe(&self.flight));
         }
         if verdict.entered {
             cx.counters.count(Counter::TcpFastRetrans);
+        }
+        if verdict.entered && is_forgiven {
+            // A path probe alone was lost, which is no congestion.
+        } else if verdict.entered {
             self.react_to_loss(self.snd.outstanding(), now);
         } else if verdict.probe_repaired {
             // RFC 8985 §7.4.2: there was a loss, and it is repaired.

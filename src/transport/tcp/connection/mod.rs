@@ -8,8 +8,11 @@
 //! |---|---|
 //! | `arrives`, `syn_sent`, `acknowledgment`, `text` | what does a segment that arrives mean (RFC 9293 §3.10.7)? |
 //! | `calls` | what does the user want (§3.10.1 to §3.10.6)? |
+//! | `fast_open` | what does data on a SYN mean (RFC 7413)? |
 //! | `timeouts`, `timers` | what happens when nothing does (§3.10.8)? |
 //! | `path_error` | what does ICMP mean for it (§3.9.2.2)? |
+//! | `path_search` | and what if nobody sends any (RFC 4821)? |
+//! | `user_timeout` | what do the two say of their patience (RFC 5482)? |
 //! | `output` | is there anything to say, and what? |
 //! | `recovery`, `detection` | which octets are lost? |
 //! | `congestion` | how many may be out? |
@@ -37,6 +40,8 @@ pub mod congestion;
 mod delivery;
 mod detection;
 pub(in crate::transport::tcp) mod ecn;
+mod extras;
+mod fast_open;
 mod flight;
 pub mod handshake;
 pub mod interface;
@@ -44,6 +49,7 @@ mod invariants;
 mod output;
 mod pacing;
 mod path_error;
+mod path_search;
 mod rcv;
 mod receive_buffer;
 mod recovery;
@@ -57,6 +63,7 @@ pub(in crate::transport::tcp) mod tests;
 mod text;
 mod timeouts;
 mod timers;
+mod user_timeout;
 
 pub use handshake::{Handshake, TimestampClock, WindowScale};
 pub use interface::{Error, Read, Readiness, TimeWaitFacts};
@@ -78,6 +85,7 @@ use crate::transport::tcp::state::State;
 use autotuning::ReceiveSize;
 use congestion::{Controller, Start, Validation};
 use ecn::Ecn;
+use extras::Extras;
 use flight::Flight;
 use handshake::Agreed;
 use output::Pending;
@@ -118,10 +126,9 @@ pub struct Connection {
     recovery: Recovery,
     congestion: Controller,
     usage: Validation,
-    /// What earlier connections to the same host have learned, until it is used.
-    recalled: Option<Box<Metrics>>,
     pacing: Pacing,
     ecn: Ecn,
+    extras: Option<Box<Extras>>,
     timers: Timers,
     pending: Pending,
     liveness: Liveness,
@@ -234,6 +241,7 @@ impl Connection {
             let offset = cx.random.next_u32();
             connection.agreed.timestamps = Some(TimestampClock { offset, recent: 0, recent_at: cx.now });
         }
+        connection.start_user_timeout();
         connection.enter(State::SynSent);
         connection.pending.syn = true;
         connection.flight.on_sent(crate::base::ranges::Range::starting(iss, 1), cx.now);
@@ -244,6 +252,20 @@ impl Connection {
     /// A passive OPEN whose SYN-ACK was sent by a half-open record: SYN-RECEIVED. The owner gives it the ACK
     /// that completes the handshake with [`receive`](Self::receive) next.
     pub fn accepted(handshake: Handshake, config: Rc<Config>, cx: &mut Context) -> Connection {
+        let rtt = handshake.rtt;
+        let mut connection = Connection::begun(handshake, config, cx);
+        // The half-open record took the sample, or there is none to take.
+        connection.flight.on_probed();
+        if let Some(rtt) = rtt {
+            connection.rtt.on_sample(rtt);
+            connection.timers.stop(Timer::Retransmit);
+            connection.arm_timers(cx.now);
+        }
+        connection
+    }
+
+    /// SYN-RECEIVED after what `handshake` says.
+    fn begun(handshake: Handshake, config: Rc<Config>, cx: &mut Context) -> Connection {
         let Handshake { local, remote, iss, irs, .. } = handshake;
         let mut connection = Connection::new(local, remote, iss, config, cx);
         connection.agreed =
@@ -251,13 +273,9 @@ impl Connection {
         connection.on_peer_syn(irs, handshake.peer_mss, cx.now);
         connection.snd.set_window(irs, iss, u32::from(handshake.window));
         connection.flight.on_sent(crate::base::ranges::Range::starting(iss, 1), cx.now);
-        // The half-open record took the sample, or there is none to take.
-        connection.flight.on_probed();
-        if let Some(rtt) = handshake.rtt {
-            connection.rtt.on_sample(rtt);
-        }
         connection.snd.syn_was_lost = handshake.syn_ack_retransmitted;
         connection.ecn.is_agreed = handshake.ecn;
+        connection.start_user_timeout();
         connection.enter(State::SynReceived);
         connection.arm_timers(cx.now);
         connection
@@ -286,9 +304,9 @@ impl Connection {
                 Start { now: cx.now, mss: u32::from(peer_mss), syn_was_lost: false, ..Start::default() },
             ),
             usage: Validation::default(),
-            recalled: None,
             pacing: Pacing::default(),
             ecn: Ecn::default(),
+            extras: None,
             timers: Timers::new(),
             pending: Pending::default(),
             liveness: Liveness {
@@ -448,7 +466,9 @@ impl Connection {
 
     /// What earlier connections to the same host have learned.
     pub(in crate::transport::tcp) fn recall(&mut self, metrics: Option<Metrics>) {
-        self.recalled = metrics.filter(|_| self.config.recall != Recall::Off).map(Box::new);
+        if let Some(metrics) = metrics.filter(|_| self.config.recall != Recall::Off) {
+            self.extras().recalled = Some(metrics);
+        }
     }
 
     /// What the next connection to the same host may begin with, if this one has learned anything.

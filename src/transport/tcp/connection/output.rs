@@ -27,6 +27,13 @@ use bytes::Bytes;
 /// Duplicate ACKs that wait to be sent, each on its own.
 const MAX_DUPLICATES: u8 = 16;
 
+/// A SYN that is sent for the fifth time has no option but the MSS: after 15 seconds something on the way may dislike the
+/// others. ECN and data go sooner, with the first retransmission (RFC 3168 §6.1.1.1, RFC 7413 §4.1.3).
+///
+/// Linux gives up ECN and data in the same way and keeps the other options for ever. A peer that does understand them
+/// pays with its window scale for this connection, but only after an outage of that length at the very beginning.
+const PLAIN_SYN: u32 = 4;
+
 /// What waits to be said besides data.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Pending {
@@ -77,6 +84,7 @@ enum Plan {
     Resend(Range),
     New(Range),
     TailProbe(Range),
+    PathProbe(Range),
     Probe,
     Keepalive,
     Ack,
@@ -96,6 +104,10 @@ impl Connection {
             Plan::Resend(range) => self.send_again(range, cx),
             Plan::New(range) => self.send_new(range, cx),
             Plan::TailProbe(range) => self.send_tail_probe(range, cx),
+            Plan::PathProbe(range) => {
+                self.on_path_probe_sent(range);
+                self.send_new(range, cx)
+            }
             Plan::Probe => self.send_probe(cx),
             Plan::Keepalive => {
                 self.pending.keepalive = false;
@@ -136,7 +148,7 @@ impl Connection {
     /// The states in which data or a FIN may be out.
     fn may_transmit_data(&self) -> bool {
         use State::{CloseWait, Closing, Established, FinWait1, LastAck};
-        matches!(self.state, Established | CloseWait | FinWait1 | Closing | LastAck)
+        matches!(self.state, Established | CloseWait | FinWait1 | Closing | LastAck) || self.may_answer_fast()
     }
 
     /// First what recovery says is lost, then what is new (RFC 6675 §4 NextSeg); the other way round where new data is
@@ -167,6 +179,9 @@ impl Connection {
             let new = if self.recovery.wants_new_first() { self.plan_new(room) } else { None };
             return new.map(Plan::New).or_else(|| self.plan_resend(lost, room).map(Plan::Resend));
         }
+        if let Some(range) = self.plan_path_probe(room) {
+            return Some(Plan::PathProbe(range));
+        }
         self.plan_new(room).map(Plan::New)
     }
 
@@ -194,7 +209,7 @@ impl Connection {
         let most = (self.super_segment() / mss * mss).min(self.pacing_quantum());
         let limit = usable.min(room).min(most).min(self.urgent_limit());
         if unsent <= limit {
-            let is_last = self.snd.closing && usable > unsent;
+            let is_last = self.snd.closing && usable > unsent && self.state.is_synchronized();
             let tail = unsent % mss;
             if is_last || (unsent > 0 && (tail == 0 || self.may_send_small())) {
                 return Some(Range::starting(from, unsent + u32::from(is_last)));
@@ -255,20 +270,20 @@ impl Connection {
 
     /// The window field of the next segment and the right edge it announces.
     pub(super) fn announcement(&self) -> (u16, Seq) {
-        let room = self.receive_size.octets().saturating_sub(self.input.ready_len() as u32);
+        let room = self.window_limit().saturating_sub(self.input.ready_len() as u32);
         self.rcv.announce(room, self.agreed.our_shift(), self.worthwhile_window())
     }
 
     /// RFC 9293 §3.8.6.2.2: the least step by which the window opens.
     fn worthwhile_window(&self) -> u32 {
-        (self.receive_size.octets() / 2).min(u32::from(self.rcv.announced_mss))
+        (self.window_limit() / 2).min(u32::from(self.rcv.announced_mss))
     }
 
     /// True if the user read so much that the peer should hear of it without waiting for its next segment: the window
     /// at least doubles, or opens by half the buffer.
     pub(super) fn is_window_update_due(&self) -> bool {
         let gain = self.announcement().1.past(self.rcv.edge);
-        gain >= self.worthwhile_window() && (gain >= self.rcv.wnd() || gain >= self.receive_size.octets() / 2)
+        gain >= self.worthwhile_window() && (gain >= self.rcv.wnd() || gain >= self.window_limit() / 2)
     }
 
     fn send_reset(&mut self, reset: Reset, cx: &mut Context) -> Datagram {
@@ -284,7 +299,7 @@ impl Connection {
     fn send_syn(&mut self, cx: &mut Context) -> Datagram {
         self.pending.syn = false;
         let is_answer = self.state == State::SynReceived;
-        if is_answer || self.rtt.backoff > 0 {
+        if is_answer && !self.is_answering_fast() || self.rtt.backoff > 0 {
             self.flight.on_resent(Range::starting(self.snd.iss, 1), cx.now);
         }
         if self.rtt.backoff > 0 {
@@ -293,33 +308,44 @@ impl Connection {
             cx.counters.count(Counter::TcpOutSegs);
         }
         let (flags, ack) = if is_answer { (Flags::SYN | Flags::ACK, self.rcv.nxt) } else { (Flags::SYN, Seq(0)) };
-        let ecn = if is_answer { Flags::NONE } else { syn_flags(self.config.ecn, self.rtt.backoff > 0) };
+        let ecn = match is_answer {
+            true if self.ecn.is_agreed => Flags::ECE,
+            true => Flags::NONE,
+            false => syn_flags(self.config.ecn, self.rtt.backoff > 0),
+        };
         let flags = flags | ecn;
-        let options = self.syn_options(is_answer, cx);
-        let window = self.config.syn_window();
+        let mut options = self.syn_options(is_answer, cx);
+        // What was announced already does not move, also if data came with the peer's SYN.
+        let window = if is_answer { self.rcv.wnd().min(0xffff) as u16 } else { self.config.syn_window() };
+        let is_first = !is_answer && self.rtt.backoff == 0;
+        let body = if is_first { self.add_fast_open(&mut options, cx) } else { Body::new() };
         let header = Header { seq: self.snd.iss, ack, flags, window, ..self.header() };
         if is_answer {
             self.pending.ack = AckDue::No;
             self.rcv.last_ack = self.rcv.nxt;
         }
-        self.address(emit(&header, &options, Body::new(), None))
+        self.address(emit(&header, &options, body, None))
     }
 
     /// The options of our SYN: all that we can do. Of our SYN-ACK: what the peer asked for as well.
     fn syn_options(&self, is_answer: bool, cx: &Context) -> Options {
         // RFC 9293 MUST-14, MUST-67: the MSS says what we can take, whatever the peer takes.
         let mss = self.config.mss_for(self.remote().ip(), cx.paths.mtu_to(self.remote().ip()));
+        let options = Options { mss: Some(mss), ..Options::default() };
+        if !is_answer && self.rtt.backoff >= PLAIN_SYN {
+            return options;
+        }
         let (scale, sack) = if is_answer {
             (self.agreed.window_scale.map(|scale| scale.ours), self.agreed.sack)
         } else {
             (self.config.window_scale.then(|| self.config.receive_window_scale()), self.config.sack)
         };
         Options {
-            mss: Some(mss),
             window_scale: scale,
             sack_permitted: sack,
             timestamps: self.agreed.timestamps.map(|clock| clock.option(cx.now)),
-            sack: SackBlocks::new(),
+            user_timeout: self.user_timeout_of_syn(),
+            ..options
         }
     }
 
@@ -410,6 +436,7 @@ impl Connection {
         let options = Options {
             timestamps: self.agreed.timestamps.map(|clock| clock.option(cx.now)),
             sack: self.sack_blocks(cx),
+            user_timeout: if body.is_empty() { self.take_user_timeout_due() } else { None },
             ..Options::default()
         };
         let (window, edge) = self.announcement();
@@ -426,7 +453,8 @@ impl Connection {
         self.note_ack_sent(body.is_empty());
         let octets: usize = body.iter().map(Bytes::len).sum();
         let each = self.snd.effective_mss(options.emit().len());
-        let segment_size = (octets > each as usize).then_some(each as u16);
+        let is_whole = octets <= each as usize || self.is_path_probe(Range::starting(seq, octets as u32));
+        let segment_size = (!is_whole).then_some(each as u16);
         self.count_sent(octets, each);
         self.address(emit(&header, &options, body, segment_size))
     }

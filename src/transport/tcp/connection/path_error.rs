@@ -41,6 +41,9 @@ impl Connection {
     /// congestion is not to blame (RFC 1191 §6.4, RFC 9293 §3.7.2).
     fn lower_mss(&mut self, mtu: u16) {
         let mss = self.config.mss_for(self.remote().ip(), mtu);
+        if let Some(search) = self.extras.as_mut().and_then(|extras| extras.path_search.as_mut()) {
+            search.lower_ceiling(mss);
+        }
         if mss >= self.snd.path_mss {
             return;
         }
@@ -54,11 +57,15 @@ impl Connection {
 
     /// Asks again how large a packet the path takes; it may have grown or shrunk since.
     pub(super) fn refresh_path_mss(&mut self, cx: &Context) {
-        let mss = self.config.mss_for(self.remote().ip(), cx.paths.mtu_to(self.remote().ip()));
+        let link_mss = self.link_mss(cx);
+        let mss = self.searched_path_mss(link_mss);
         if mss != self.snd.path_mss {
-            self.snd.path_mss = mss;
-            let mss = self.mss();
-            self.congestion.on_mss(mss);
+            self.use_path_mss(mss);
         }
+    }
+
+    /// What the interface and ICMP leave room for.
+    pub(super) fn link_mss(&self, cx: &Context) -> u16 {
+        self.config.mss_for(self.remote().ip(), cx.paths.mtu_to(self.remote().ip()))
     }
 }

@@ -57,6 +57,7 @@ impl Connection {
         self.agreed = Agreed::new(&self.config, &seg.options, offset, cx.now);
         self.on_peer_syn(seg.seq, seg.options.mss, cx.now);
         self.liveness.heard_at = cx.now;
+        self.note_user_timeout(seg, cx);
         if !seg.flags.ack() {
             self.snd.set_window(seg.seq, self.snd.iss, u32::from(seg.window));
             self.enter(State::SynReceived);

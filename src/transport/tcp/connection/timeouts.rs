@@ -115,6 +115,7 @@ impl Connection {
             // RFC 9293 MUST-20: suspect the path; a smaller one is the reason we can do something about.
             self.refresh_path_mss(cx);
         }
+        self.suspect_black_hole(cx.now);
         self.recover_from_timeout(again, cx);
     }
 

@@ -142,6 +142,33 @@ impl Tcp {
         config: Option<Config>,
         cx: &mut Context<'_>,
     ) -> Result<ConnectionId, ConnectError> {
+        self.open_actively(local, remote, config, None, cx)
+    }
+
+    /// An active OPEN with what is to be sent first, which leaves with the SYN where the peer has given a Fast Open cookie
+    /// (RFC 7413): then it may arrive twice. What there is no room for is left in `data`.
+    ///
+    /// # Errors
+    /// Why no SYN was sent.
+    pub fn connect_with_data(
+        &mut self,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        config: Option<Config>,
+        data: &mut Bytes,
+        cx: &mut Context<'_>,
+    ) -> Result<ConnectionId, ConnectError> {
+        self.open_actively(local, remote, config, Some(data), cx)
+    }
+
+    fn open_actively(
+        &mut self,
+        local: Option<SocketAddr>,
+        remote: SocketAddr,
+        config: Option<Config>,
+        data: Option<&mut Bytes>,
+        cx: &mut Context<'_>,
+    ) -> Result<ConnectionId, ConnectError> {
         if remote.port() == 0 || !is_host(remote.ip()) {
             return Err(ConnectError::BadDestination);
         }
@@ -153,6 +180,9 @@ impl Tcp {
         let config = config.map_or_else(|| Rc::clone(&self.defaults), Rc::new);
         let mut connection = Connection::connect(local, remote, iss, config, cx);
         connection.recall(self.metrics.recall(remote.ip(), cx.now));
+        if let Some(data) = data {
+            connection.open_fast(self.fast_open_cache.attempt(remote.ip(), cx.now), data, cx);
+        }
         let id = self.connections.insert(Box::new(Slot::new(connection, None)));
         self.owners.insert(&Ends::new(local, remote), Owner::Connection(id));
         self.settle(id, cx);
@@ -410,6 +440,32 @@ impl Tcp {
         cx: &mut Context<'_>,
     ) -> Result<(), Error> {
         self.call(id, cx, |connection, cx| connection.set_user_timeout(user_timeout, cx))
+    }
+
+    /// The most that is announced to the peer.
+    ///
+    /// # Errors
+    /// There is no connection of this name.
+    pub fn set_window_clamp(
+        &mut self,
+        id: ConnectionId,
+        clamp: Option<u32>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Error> {
+        self.call(id, cx, |connection, _| connection.set_window_clamp(clamp))
+    }
+
+    /// Octets that may wait to be sent for the first time before the connection is no longer writable.
+    ///
+    /// # Errors
+    /// There is no connection of this name.
+    pub fn set_notsent_lowat(
+        &mut self,
+        id: ConnectionId,
+        octets: Option<u32>,
+        cx: &mut Context<'_>,
+    ) -> Result<(), Error> {
+        self.call(id, cx, |connection, _| connection.set_notsent_lowat(octets))
     }
 
     /// Everything written so far is urgent (RFC 9293 MUST-30).

@@ -1,14 +1,14 @@
 //! Passive opens: what arrives for a listener (RFC 9293 §3.10.7.2) or for nobody (§3.10.7.1), half-open
 //! connections, and SYN cookies.
 
-use super::slot::{EventSource, Owner, Slot, TimerKey};
+use super::slot::{Owner, Slot, TimerKey};
 use super::{ConnectionId, EmbryoId, ListenerId, Pair, Tcp};
 use crate::base::counters::Counter;
 use crate::base::drops::{DropReason, Outcome};
 use crate::base::seq::Seq;
 use crate::base::time::Duration;
 use crate::transport::Context;
-use crate::transport::tcp::config::Config;
+use crate::transport::tcp::config::{Config, Ecn};
 use crate::transport::tcp::connection::{Connection, Handshake, TimestampClock};
 use crate::transport::tcp::cookie;
 use crate::transport::tcp::embryo::{Embryo, Verdict, handshake_of_syn, scales, syn_ack};
@@ -94,11 +94,18 @@ impl Tcp {
             let config = Rc::clone(&listener.config);
             return self.answer_with_cookie((local, remote), syn, offset, &config, cx);
         }
+        if let Some(outcome) = self.open_by_cookie(id, (local, remote), syn, iss, cx) {
+            return outcome;
+        }
+        let cookie = self.cookie_to_give(id, (local, remote), syn, cx);
+        let Some(listener) = self.listeners.get_mut(id) else {
+            return Outcome::Dropped(DropReason::TcpNoConnection);
+        };
         listener.embryos += 1;
         let config = Rc::clone(&listener.config);
         let iss = iss.unwrap_or_else(|| self.numbers.sequence(local, remote, cx.now));
         let handshake = handshake_of_syn(local, remote, iss, syn, offset, &config, cx.now);
-        let embryo = Embryo::new(id, handshake, &config, cx.now);
+        let embryo = Embryo::new(id, handshake, &config, cx.now).with_cookie(cookie);
         self.replies.push(embryo.syn_ack(&config, cx), cx.counters);
         let deadline = embryo.deadline();
         let embryo = self.embryos.insert(embryo);
@@ -122,19 +129,19 @@ impl Tcp {
         let timestamps = match handshake.timestamps {
             Some(clock) => {
                 let theirs = handshake.window_scale.map(|scale| scale.theirs);
-                let value = cookie::timestamp_with_options(clock.value(cx.now), theirs, handshake.sack);
+                let kept = cookie::Kept { window_scale: theirs, sack: handshake.sack, ecn: handshake.ecn };
+                let value = cookie::timestamp_with_options(clock.value(cx.now), kept);
                 Some(Timestamps { value, echo: clock.recent })
             }
             None => {
                 // Without timestamps nothing brings these back.
                 handshake.window_scale = None;
                 handshake.sack = false;
+                handshake.ecn = false;
                 None
             }
         };
-        // Nothing brings this back.
-        handshake.ecn = false;
-        let datagram = syn_ack(&handshake, timestamps, config, cx);
+        let datagram = syn_ack(&handshake, timestamps, None, config, cx);
         self.replies.push(datagram, cx.counters);
         cx.counters.count(Counter::TcpSyncookiesSent);
         Outcome::Answered
@@ -179,17 +186,17 @@ impl Tcp {
         // An echo that our clock can't have given within the life of a cookie carries nothing.
         let echo = segment.options.timestamps.map(|timestamps| timestamps.echo);
         let ours = echo.filter(|echo| clock.elapsed(*echo, cx.now).is_some_and(|age| age <= cookie::VALIDITY));
-        let (scale, sack) = ours.map_or((None, false), cookie::options_of_timestamp);
+        let kept = ours.map(cookie::options_of_timestamp).unwrap_or_default();
         let handshake = Handshake {
             local,
             remote,
             iss,
             irs,
             peer_mss: Some(mss),
-            window_scale: scales(scale, &config),
-            sack: sack && config.sack,
+            window_scale: scales(kept.window_scale, &config),
+            sack: kept.sack && config.sack,
             timestamps: ours.map(|_| clock).filter(|_| config.timestamps),
-            ecn: false,
+            ecn: kept.ecn && config.ecn != Ecn::Off,
             window: segment.window,
             rtt: None,
             syn_ack_retransmitted: false,
@@ -257,12 +264,7 @@ impl Tcp {
         connection.recall(self.metrics.recall(remote, cx.now));
         let id = self.connections.insert(Box::new(Slot::new(connection, Some(listener))));
         self.owners.insert(&ends, Owner::Connection(id));
-        if let Some(queue) = self.listeners.get_mut(listener) {
-            queue.waiting.push_back(id);
-            if !std::mem::replace(&mut queue.has_event, true) {
-                self.events.push_back(EventSource::Listener(listener));
-            }
-        }
+        self.enqueue(listener, id);
         self.arrives_at_connection(id, segment, cx)
     }
 

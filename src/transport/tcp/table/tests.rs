@@ -3,6 +3,7 @@
 mod active;
 mod bounds;
 mod cookies;
+mod fast_open;
 mod harness;
 mod many;
 mod passive;

@@ -2,7 +2,7 @@
 
 use super::scene::*;
 use crate::base::drops::{DropReason, Outcome};
-use crate::transport::tcp::config::Config;
+use crate::transport::tcp::config::{Config, Ecn};
 use crate::transport::tcp::connection::{Connection, Error, Handshake, Readiness, WindowScale};
 use crate::transport::tcp::options::Options;
 use crate::transport::tcp::segment::{Flags, Segment};
@@ -220,4 +220,32 @@ fn a_close_in_syn_sent_forgets_the_connection() {
 fn a_connection_is_small() {
     // A million idle ones must fit a gibibyte.
     assert!(size_of::<Connection>() + 128 <= 1024, "{} octets", size_of::<Connection>());
+}
+
+#[test]
+fn the_fifth_syn_has_no_option_but_the_mss() {
+    // Not in an RFC: what stands in the way may dislike options; see `PLAIN_SYN`.
+    let mut scene = Scene::syn_sent_with(Config { ecn: Ecn::On, ..Config::default() });
+    let first = scene.pull().remove(0);
+    let others: Vec<Segment> = scene.run(secs(100)).into_iter().map(|(_, segment)| segment).collect();
+    let has = |syn: &Segment| {
+        let options = &syn.options;
+        (
+            syn.flags.has(Flags::ECE),
+            options.sack_permitted,
+            options.timestamps.is_some(),
+            options.window_scale.is_some(),
+        )
+    };
+    assert_eq!(has(&first), (true, true, true, true));
+    for again in &others[..3] {
+        assert_eq!(has(again), (false, true, true, true));
+    }
+    assert_eq!(has(&others[3]), (false, false, false, false));
+    assert_eq!(others[3].options.mss, Some(1460));
+    // A late answer to an earlier one is taken with what it agrees to.
+    let options = Options { sack_permitted: true, window_scale: Some(3), ..peer_syn().options };
+    scene.send(Segment { flags: Flags::SYN | Flags::ACK, ack: OURS, options, ..peer_syn() });
+    let info = scene.connection.info();
+    assert_eq!((info.sack, info.send_window_scale), (true, Some(3)));
 }

@@ -5,6 +5,7 @@ use super::harness::*;
 use crate::base::drops::DropReason::*;
 use crate::transport::tcp::connection::Read;
 use crate::transport::tcp::options::Options;
+use crate::transport::tcp::segment::Flags;
 use bytes::Bytes;
 
 const IRS: Seq = Seq(u32::MAX);
@@ -81,6 +82,21 @@ fn without_timestamps_a_cookie_promises_no_options() {
     let (id, _) = host.tcp.accept(listener).unwrap();
     let info = host.tcp.info(id).unwrap();
     assert_eq!((info.send_window_scale, info.sack, info.timestamps), (None, false, false));
+}
+
+#[test]
+fn a_cookie_brings_ecn_back_too() {
+    // RFC 3168 §6.1.1; Linux carries it in the same bit.
+    let (mut host, listener) = flooded();
+    let asks = Flags::SYN | Flags::ECE | Flags::CWR;
+    host.receive(&from(PEER, asks).seq(IRS).options(all_options()).stamp(500, 0).packet());
+    let syn_ack = host.reply();
+    assert_eq!(syn_ack.flags, SA | Flags::ECE);
+    let echo = syn_ack.options.timestamps.unwrap().value;
+    host.receive(&from(PEER, A).seq(IRS + 1).ack(syn_ack.seq + 1).stamp(580, echo).packet());
+    let (id, _) = host.tcp.accept(listener).unwrap();
+    host.call(|tcp, cx| tcp.write(id, &mut Bytes::from_static(b"200"), cx)).unwrap();
+    assert_eq!(host.transmit().unwrap().traffic_class & 0b11, 0b10, "data is ECN-capable");
 }
 
 #[test]

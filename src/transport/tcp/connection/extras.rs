@@ -1,0 +1,39 @@
+//! What few connections have, made when it is first needed: one pointer in those that never need it.
+
+use super::Connection;
+use super::fast_open::FastOpen;
+use super::path_search::PathSearch;
+use super::user_timeout::UserTimeout;
+use crate::transport::tcp::metrics::Metrics;
+
+/// What few connections have, or have for a moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Extras {
+    /// What earlier connections to the same host have learned, until it is used.
+    pub(super) recalled: Option<Metrics>,
+    /// An opening with data on the SYN (RFC 7413).
+    pub(super) fast_open: Option<FastOpen>,
+    /// A search for the path MTU without ICMP (RFC 4821).
+    pub(super) path_search: Option<PathSearch>,
+    /// What both sides say of their patience (RFC 5482).
+    pub(super) user_timeout: Option<UserTimeout>,
+}
+
+impl Extras {
+    fn is_empty(&self) -> bool {
+        let Extras { recalled, fast_open, path_search, user_timeout } = self;
+        recalled.is_none() && fast_open.is_none() && path_search.is_none() && user_timeout.is_none()
+    }
+}
+
+impl Connection {
+    /// To be changed, and made if there are none.
+    pub(super) fn extras(&mut self) -> &mut Extras {
+        self.extras.get_or_insert_default()
+    }
+
+    /// Lets go of what holds nothing.
+    pub(super) fn shed_extras(&mut self) {
+        self.extras.take_if(|extras| extras.is_empty());
+    }
+}
