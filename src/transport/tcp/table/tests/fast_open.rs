@@ -132,7 +132,7 @@ fn a_cookie_is_refused_while_too_many_connections_are_pending() {
     // RFC 7413 §5.1.
     let (mut host, _) = server();
     let now = host.now;
-    let mut flood = |host: &mut Host, port: u16| {
+    let flood = |host: &mut Host, port: u16| {
         let cookie = host.tcp.fast_open_keys.make(SERVER.into(), CLIENT.into(), now);
         let options = Options { fast_open: Some(cookie), ..Options::default() };
         host.receive(&syn(peer(port), Seq(7)).options(options).data(b"data").packet());
@@ -222,7 +222,7 @@ fn data_that_the_syn_ack_does_not_acknowledge_is_sent_again_at_once() {
 
 #[test]
 fn more_data_than_a_segment_holds_follows_the_handshake() {
-    let (mut client, mut server, listener) = acquainted();
+    let (mut client, server, listener) = acquainted();
     let long: &'static [u8] = &[7; 5000];
     connect(&mut client, long);
     let syn = super::harness::read(&client.transmit().unwrap());
