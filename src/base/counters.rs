@@ -112,6 +112,8 @@ counters! {
     TcpFastOpenCookieReqd,
     /// Good cookies that were not honoured because too many connections were pending.
     TcpFastOpenListenOverflow,
+    /// Segments not sent because nothing is known to sign them with (RFC 5925).
+    TcpAOUnsignable,
     /// Probes of the path MTU that arrived (RFC 4821).
     TcpMTUPSuccess,
     /// Probes of the path MTU that were lost.

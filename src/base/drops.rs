@@ -115,6 +115,10 @@ reasons! {
     TcpChecksum => "tcp-checksum",
     /// The TCP segment came to or from a broadcast or multicast address.
     TcpNotUnicast => "tcp-not-unicast",
+    /// The peer must sign its segments, and this has no signature (RFC 5925).
+    TcpUnsigned => "tcp-unsigned",
+    /// The signature is wrong, or of a key or connection that is not known (RFC 5925).
+    TcpBadSignature => "tcp-bad-signature",
     /// No connection and no listener: answered by a reset unless it was one itself.
     TcpNoConnection => "tcp-no-connection",
     /// The segment is outside the receive window (RFC 9293 §3.10.7.4 first).

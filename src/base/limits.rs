@@ -71,6 +71,8 @@ pub const TCP_UNSENT: usize = 512 << 10;
 pub const TCP_FAST_OPEN_PENDING: usize = 256;
 /// Servers whose Fast Open cookies are remembered.
 pub const TCP_FAST_OPEN_SERVERS: usize = 4_096;
+/// Connections whose numbers are kept to sign their segments (RFC 5925).
+pub const TCP_AUTHENTICATED: usize = 1 << 16;
 /// Ranges of out-of-order data one connection keeps.
 pub const TCP_OUT_OF_ORDER_RANGES: usize = 256;
 /// Records of what one connection has out; SACK blocks of a hostile peer cannot split them further.

@@ -94,6 +94,7 @@ fn tcp_config(knobs: &config::Tcp) -> tcp::config::Config {
         pacing: knobs.pacing,
         ecn: knobs.ecn,
         fast_open: knobs.fast_open,
+        keys: knobs.keys.iter().map(config::TcpKey::master_key).collect(),
         recall: knobs.metrics,
         trace: knobs.trace,
         mtu_probing: knobs.mtu_probing,

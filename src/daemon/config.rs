@@ -4,10 +4,12 @@
 //! compares the two. What a value must satisfy beyond its type stands in [`validate`]. A mistake names the
 //! file and the line.
 
+mod key;
 mod listen;
 mod queues;
 mod validate;
 
+pub use key::TcpKey;
 pub use listen::Listen;
 pub use queues::{MAX_QUEUES, Queues};
 
@@ -259,6 +261,9 @@ pub struct Tcp {
     pub ecn: Ecn,
     /// Take data on SYNs that bring a cookie of ours (RFC 7413).
     pub fast_open: bool,
+    /// Peers that must sign their segments, and the keys.
+    #[serde(rename = "key", skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<TcpKey>,
     /// What a connection takes over from earlier ones to the same host.
     pub metrics: Recall,
     /// Keep what each acknowledgment does, for `tapstack show trace`.
@@ -289,6 +294,7 @@ impl Default for Tcp {
             pacing: true,
             ecn: Ecn::default(),
             fast_open: false,
+            keys: Vec::new(),
             metrics: Recall::default(),
             trace: false,
             mtu_probing: MtuProbing::default(),

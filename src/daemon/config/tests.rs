@@ -258,6 +258,11 @@ fn every_key_stands_in_the_documentation() {
     config.http.as_mut().unwrap().congestion = congestion;
     config.pop3.as_mut().unwrap().congestion = congestion;
     config.small.as_mut().unwrap().congestion = congestion;
+    config.http.as_mut().unwrap().fast_open = Some(true);
+    config.small.as_mut().unwrap().fast_open = Some(true);
+    let key = "peer = \"192.0.2.9/32\"\nsend_id = 1\nreceive_id = 2\nkey = \"secret\"";
+    config.tcp.keys.push(toml::from_str(key).unwrap());
+    assert!(!config.to_toml().contains("secret"), "what is shown shows no secrets");
     let mut found = Vec::new();
     keys(&toml::Value::try_from(&config).unwrap(), "", &mut found);
     assert!(found.len() > 40, "{found:?}");

@@ -1,7 +1,7 @@
 //! What a configuration must satisfy beyond the types of its values. Each check is a function that names the
 //! first value at fault.
 
-use super::{Config, Flaw, Interface, Listen, MAX_QUEUES, Neighbour, Route, Small};
+use super::{Config, Flaw, Interface, Listen, MAX_QUEUES, Neighbour, Route, Small, TcpKey};
 use crate::physical::tap;
 use crate::session::accounts::is_name;
 use ipnet::IpNet;
@@ -248,6 +248,18 @@ fn check_tcp(config: &Config) -> Result<(), Flaw> {
     for buffer in [&config.tcp.send_buffer, &config.tcp.receive_buffer] {
         if !BUFFER_BYTES.contains(&buffer.as_ref().0) {
             return Err(Flaw::at(buffer, format!("a buffer of {} is out of range: 4KiB to 1GiB", buffer.as_ref())));
+        }
+    }
+    for (index, key) in config.tcp.keys.iter().enumerate() {
+        if key.key.as_ref().is_empty() {
+            return Err(Flaw::at(&key.key, "an empty key is none: write the secret that the peer has"));
+        }
+        let is_twice = |other: &TcpKey| {
+            other.peer == key.peer && (other.send_id == key.send_id || other.receive_id == key.receive_id)
+        };
+        if config.tcp.keys.iter().take(index).any(is_twice) {
+            let message = format!("two keys for {} have the same send_id or receive_id: change one", key.peer);
+            return Err(Flaw::at(&key.key, message));
         }
     }
     for bound in [&config.tcp.window_clamp, &config.tcp.notsent_lowat] {

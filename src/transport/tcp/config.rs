@@ -5,8 +5,11 @@ use crate::base::time::Duration;
 use crate::network::packet::DEFAULT_HOP_LIMIT;
 use crate::transport::tcp::mss;
 use crate::transport::tcp::options::MAX_WINDOW_SCALE;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 /// The most payload of a super-segment that any device takes: what a 16-bit IP length holds besides the longest headers.
 pub const SUPER_SEGMENT: u32 = 65_535 - 120;
@@ -81,6 +84,41 @@ pub enum MtuProbing {
     Always,
 }
 
+/// How segments are signed (RFC 5926).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
+pub enum KeyAlgorithm {
+    /// HMAC-SHA-1-96.
+    #[default]
+    #[serde(rename = "hmac-sha-1-96")]
+    HmacSha1,
+    /// AES-128-CMAC-96.
+    #[serde(rename = "aes-128-cmac-96")]
+    Aes128Cmac,
+}
+
+/// A master key tuple (RFC 5925 §3.1): with its peers nothing unsigned passes.
+#[derive(Clone, PartialEq, Eq)]
+pub struct MasterKey {
+    /// The peers.
+    pub peer: IpNet,
+    /// The KeyID of what we sign with it.
+    pub send_id: u8,
+    /// The KeyID of what the peer signs with it.
+    pub receive_id: u8,
+    /// How.
+    pub algorithm: KeyAlgorithm,
+    /// The master key.
+    pub secret: Vec<u8>,
+    /// TCP options are signed as well.
+    pub covers_options: bool,
+}
+
+impl fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MasterKey").field("peer", &self.peer).field("send_id", &self.send_id).finish_non_exhaustive()
+    }
+}
+
 /// What may be chosen for a connection. It does not change once the connection is open, but for what
 /// [`crate::transport::tcp::connection::Connection`] has a setter for.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -117,6 +155,8 @@ pub struct Config {
     /// Take data on SYNs that bring a cookie of ours, and give cookies to who asks (RFC 7413). A duplicate of such a SYN may
     /// open the connection twice (§6.1): for services whose requests may be repeated.
     pub fast_open: bool,
+    /// Peers that must authenticate, with their keys (RFC 5925). Those of the stack's defaults count, for all sockets.
+    pub keys: Rc<[MasterKey]>,
     /// How often a SYN is sent again before the open fails. With the initial RTO of one second, seven times
     /// give up after 247 s (RFC 9293 MUST-23: at least three minutes).
     pub syn_retries: u32,
@@ -182,6 +222,7 @@ impl Default for Config {
             window_clamp: None,
             notsent_lowat: None,
             fast_open: false,
+            keys: Rc::default(),
             syn_retries: 7,
             timestamps: true,
             sack: true,

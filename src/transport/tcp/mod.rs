@@ -12,6 +12,7 @@
 //! | what did earlier connections learn of a host? | `metrics` |
 //! | what bounds what strangers make us send? | `replies` |
 
+mod authentication;
 pub mod config;
 pub mod connection;
 pub mod cookie;
@@ -20,6 +21,7 @@ pub mod ends;
 mod fast_open;
 pub mod info;
 pub mod isn;
+mod key_ring;
 mod listener;
 mod metrics;
 pub mod mss;

@@ -87,6 +87,8 @@ pub struct Options {
     pub user_timeout: Option<u16>,
     /// A Fast Open cookie, or a request for one (RFC 7413 §2); on a SYN.
     pub fast_open: Option<FastOpenCookie>,
+    /// Octets to leave free for what is added later.
+    pub reserved: u8,
 }
 
 /// The octets of emitted options.
@@ -177,7 +179,7 @@ impl Options {
     }
 
     fn emit_sack(&self, out: &mut OptionBytes) {
-        let room = MAX_OPTIONS_LEN.saturating_sub(out.len() + 4) / 8;
+        let room = MAX_OPTIONS_LEN.saturating_sub(out.len() + 4 + usize::from(self.reserved)) / 8;
         let count = self.sack.len().min(room);
         if count == 0 {
             return;

@@ -52,6 +52,7 @@ use crate::transport::tcp::embryo::Embryo;
 use crate::transport::tcp::ends::Ends;
 use crate::transport::tcp::fast_open::{FastOpenCache, FastOpenKeys};
 use crate::transport::tcp::isn::InitialNumbers;
+use crate::transport::tcp::key_ring::KeyRing;
 use crate::transport::tcp::listener::Listener;
 use crate::transport::tcp::metrics::MetricsCache;
 use crate::transport::tcp::replies::Replies;
@@ -109,6 +110,7 @@ pub struct Tcp {
     /// What earlier connections have learned.
     metrics: MetricsCache,
     trace: Trace,
+    key_ring: KeyRing,
     fast_open_keys: FastOpenKeys,
     fast_open_cache: FastOpenCache,
     defaults: Rc<Config>,
@@ -137,6 +139,7 @@ impl Tcp {
             ephemeral: Ephemeral::new(random),
             metrics: MetricsCache::new(random),
             trace: Trace::default(),
+            key_ring: KeyRing::new(Rc::clone(&defaults.keys), random),
             fast_open_keys: FastOpenKeys::new(random),
             fast_open_cache: FastOpenCache::new(random),
             defaults: Rc::new(defaults),
@@ -166,7 +169,19 @@ impl Tcp {
         };
         let local = SocketAddr::new(packet.destination, destination_port);
         let remote = SocketAddr::new(packet.source, source_port);
-        match self.owner_of(&Ends::new(local, remote)) {
+        let owner = self.owner_of(&Ends::new(local, remote));
+        if self.key_ring.is_for(remote.ip()) {
+            let is_open = match owner {
+                Some(Owner::Connection(id)) => {
+                    self.connections.get(id).is_some_and(|slot| slot.connection.state().is_synchronized())
+                }
+                _ => false,
+            };
+            if let Err(reason) = self.key_ring.check(packet, (local, remote), &segment, is_open) {
+                return Outcome::Dropped(reason);
+            }
+        }
+        match owner {
             Some(Owner::Connection(id)) => self.arrives_at_connection(id, segment, cx),
             Some(Owner::Embryo(id)) => self.arrives_at_embryo(id, segment, cx),
             Some(Owner::TimeWait(id)) => self.arrives_in_time_wait(id, &segment, cx),
@@ -251,6 +266,10 @@ impl Tcp {
         let local = SocketAddr::new(error.local, u16::from_be_bytes([a, b]));
         let remote = SocketAddr::new(error.remote, u16::from_be_bytes([c, d]));
         let seq = Seq(u32::from_be_bytes([e, f, g, h]));
+        if self.key_ring.is_for(error.remote) {
+            // RFC 5925 §7.8: what nobody can sign is not believed.
+            return Outcome::Dropped(DropReason::TcpUnsigned);
+        }
         match self.owner_of(&Ends::new(local, remote)) {
             Some(Owner::Connection(id)) => {
                 let Some(slot) = self.connections.get_mut(id) else {
@@ -321,8 +340,22 @@ impl Tcp {
         }
     }
 
+    /// Asks authenticated peers to sign with the key of this `receive_id` from now on, where they have it (RFC 5925 §3.3).
+    pub fn prefer_key(&mut self, receive_id: u8) {
+        self.key_ring.prefer(receive_id);
+    }
+
     /// The next segment for the network floor.
     pub fn poll_transmit(&mut self, cx: &mut Context<'_>) -> Option<Datagram> {
+        loop {
+            let mut datagram = self.poll_unsigned(cx)?;
+            if self.key_ring.sign(&mut datagram, cx.counters) {
+                return Some(datagram);
+            }
+        }
+    }
+
+    fn poll_unsigned(&mut self, cx: &mut Context<'_>) -> Option<Datagram> {
         if let Some(reply) = self.replies.pop() {
             return Some(reply);
         }

@@ -11,6 +11,8 @@ use crate::transport::tcp::metrics::Metrics;
 pub(super) struct Extras {
     /// What earlier connections to the same host have learned, until it is used.
     pub(super) recalled: Option<Metrics>,
+    /// All segments are signed (RFC 5925).
+    pub(super) is_authenticated: bool,
     /// An opening with data on the SYN (RFC 7413).
     pub(super) fast_open: Option<FastOpen>,
     /// A search for the path MTU without ICMP (RFC 4821).
@@ -21,8 +23,12 @@ pub(super) struct Extras {
 
 impl Extras {
     fn is_empty(&self) -> bool {
-        let Extras { recalled, fast_open, path_search, user_timeout } = self;
-        recalled.is_none() && fast_open.is_none() && path_search.is_none() && user_timeout.is_none()
+        let Extras { recalled, is_authenticated, fast_open, path_search, user_timeout } = self;
+        !is_authenticated
+            && recalled.is_none()
+            && fast_open.is_none()
+            && path_search.is_none()
+            && user_timeout.is_none()
     }
 }
 
@@ -30,6 +36,16 @@ impl Connection {
     /// To be changed, and made if there are none.
     pub(super) fn extras(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
+    }
+
+    /// All segments will be signed: each by itself, with room left for the option.
+    pub(in crate::transport::tcp) fn authenticate(&mut self) {
+        self.extras().is_authenticated = true;
+    }
+
+    /// True if all segments are signed.
+    pub(super) fn is_authenticated(&self) -> bool {
+        self.extras.as_ref().is_some_and(|extras| extras.is_authenticated)
     }
 
     /// Lets go of what holds nothing.

@@ -377,7 +377,8 @@ impl Connection {
 
     /// The octets of options that every segment carries.
     fn options_len(&self) -> usize {
-        if self.agreed.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 }
+        let timestamps = if self.agreed.timestamps.is_some() { TIMESTAMPS_LEN } else { 0 };
+        timestamps + usize::from(self.reserved_options())
     }
 
     /// Eff.snd.MSS (RFC 9293 §3.7.1).

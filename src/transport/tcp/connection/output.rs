@@ -18,6 +18,7 @@ use crate::base::time::Instant;
 use crate::network::packet::Datagram;
 use crate::physical::frame::Body;
 use crate::transport::Context;
+use crate::transport::tcp::authentication::OPTION_LEN;
 use crate::transport::tcp::config::SUPER_SEGMENT;
 use crate::transport::tcp::mss::MIN_MSS;
 use crate::transport::tcp::options::{Options, SackBlocks};
@@ -229,7 +230,7 @@ impl Connection {
     /// The most payload of one super-segment: a router on the way would have to cut a longer one, all of it, where
     /// others it passes on as they are.
     fn super_segment(&self) -> u32 {
-        let most = self.config.super_segment;
+        let most = if self.is_authenticated() { self.mss() } else { self.config.super_segment };
         if self.snd.is_direct { most } else { most.min(SUPER_SEGMENT) }
     }
 
@@ -325,6 +326,11 @@ impl Connection {
             self.rcv.last_ack = self.rcv.nxt;
         }
         self.address(emit(&header, &options, body, None))
+    }
+
+    /// Octets of options that the signature takes (RFC 5925).
+    pub(super) fn reserved_options(&self) -> u8 {
+        if self.is_authenticated() { OPTION_LEN as u8 } else { 0 }
     }
 
     /// The options of our SYN: all that we can do. Of our SYN-ACK: what the peer asked for as well.
@@ -435,7 +441,9 @@ impl Connection {
     fn send(&mut self, seq: Seq, flags: Flags, body: Body, cx: &mut Context) -> Datagram {
         let options = Options {
             timestamps: self.agreed.timestamps.map(|clock| clock.option(cx.now)),
-            sack: self.sack_blocks(cx),
+            // Nobody could cut a signed segment that SACK blocks made too long.
+            sack: if body.is_empty() || !self.is_authenticated() { self.sack_blocks(cx) } else { SackBlocks::new() },
+            reserved: self.reserved_options(),
             user_timeout: if body.is_empty() { self.take_user_timeout_due() } else { None },
             ..Options::default()
         };
@@ -452,7 +460,7 @@ impl Connection {
         }
         self.note_ack_sent(body.is_empty());
         let octets: usize = body.iter().map(Bytes::len).sum();
-        let each = self.snd.effective_mss(options.emit().len());
+        let each = self.snd.effective_mss(options.emit().len() + usize::from(options.reserved));
         let is_whole = octets <= each as usize || self.is_path_probe(Range::starting(seq, octets as u32));
         let segment_size = (!is_whole).then_some(each as u16);
         self.count_sent(octets, each);

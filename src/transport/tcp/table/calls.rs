@@ -9,6 +9,7 @@ use crate::transport::Context;
 use crate::transport::tcp::config::{Config, Keepalive};
 use crate::transport::tcp::connection::{Connection, Error, Read, Readiness};
 use crate::transport::tcp::ends::Ends;
+use crate::transport::tcp::fast_open::Attempt;
 use crate::transport::tcp::info::Info;
 use crate::transport::tcp::listener::Listener;
 use crate::transport::tcp::state::State;
@@ -180,8 +181,14 @@ impl Tcp {
         let config = config.map_or_else(|| Rc::clone(&self.defaults), Rc::new);
         let mut connection = Connection::connect(local, remote, iss, config, cx);
         connection.recall(self.metrics.recall(remote.ip(), cx.now));
+        let is_signed = self.key_ring.is_for(remote.ip());
+        if is_signed {
+            connection.authenticate();
+        }
         if let Some(data) = data {
-            connection.open_fast(self.fast_open_cache.attempt(remote.ip(), cx.now), data, cx);
+            // Two options of that size do not fit a SYN.
+            let attempt = if is_signed { Attempt::Plain } else { self.fast_open_cache.attempt(remote.ip(), cx.now) };
+            connection.open_fast(attempt, data, cx);
         }
         let id = self.connections.insert(Box::new(Slot::new(connection, None)));
         self.owners.insert(&Ends::new(local, remote), Owner::Connection(id));

@@ -28,6 +28,9 @@ impl Tcp {
         syn: &Segment,
         cx: &mut Context<'_>,
     ) -> Option<FastOpenCookie> {
+        if self.key_ring.is_for(remote.ip()) {
+            return None;
+        }
         let given = syn.options.fast_open.filter(|_| self.listeners.get(id).is_some_and(|at| at.config.fast_open))?;
         cx.counters.count(if given.is_empty() {
             Counter::TcpFastOpenCookieReqd
@@ -49,7 +52,7 @@ impl Tcp {
         let listener = self.listeners.get(id)?;
         let cookie = syn.options.fast_open.filter(|_| listener.config.fast_open && !syn.payload.is_empty())?;
         let config = Rc::clone(&listener.config);
-        if !self.fast_open_keys.check(&cookie, local.ip(), remote.ip(), cx.now) {
+        if self.key_ring.is_for(remote.ip()) || !self.fast_open_keys.check(&cookie, local.ip(), remote.ip(), cx.now) {
             return None;
         }
         if !self.may_open_by_cookie(id, cx.now) {

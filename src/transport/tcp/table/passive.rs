@@ -262,6 +262,9 @@ impl Tcp {
         let remote = handshake.remote.ip();
         let mut connection = Connection::accepted(handshake, config, cx);
         connection.recall(self.metrics.recall(remote, cx.now));
+        if self.key_ring.is_for(remote) {
+            connection.authenticate();
+        }
         let id = self.connections.insert(Box::new(Slot::new(connection, Some(listener))));
         self.owners.insert(&ends, Owner::Connection(id));
         self.enqueue(listener, id);

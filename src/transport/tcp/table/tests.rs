@@ -1,6 +1,7 @@
 //! The behaviour of the table, in virtual time, on packets built by hand and between two tables.
 
 mod active;
+mod authenticated;
 mod bounds;
 mod cookies;
 mod fast_open;
