@@ -109,8 +109,9 @@ pub struct Tcp {
     /// What earlier connections have learned.
     metrics: MetricsCache,
     key_ring: KeyRing,
-    fast_open_keys: FastOpenKeys,
-    fast_open_cache: FastOpenCache,
+    /// Made when they are first needed.
+    fast_open_keys: Option<FastOpenKeys>,
+    fast_open_cache: Option<FastOpenCache>,
     defaults: Rc<Config>,
 }
 
@@ -137,8 +138,8 @@ impl Tcp {
             ephemeral: Ephemeral::new(random),
             metrics: MetricsCache::new(random),
             key_ring: KeyRing::new(Rc::clone(&defaults.keys), random),
-            fast_open_keys: FastOpenKeys::new(random),
-            fast_open_cache: FastOpenCache::new(random),
+            fast_open_keys: None,
+            fast_open_cache: None,
             defaults: Rc::new(defaults),
         }
     }
@@ -199,8 +200,11 @@ impl Tcp {
             slot.connection.withhold_challenge();
             cx.counters.count(Counter::TcpChallengeAckSkipped);
         }
-        if was_opening && let Some(news) = slot.connection.take_fast_open_news() {
-            self.fast_open_cache.note(slot.connection.remote().ip(), news, cx.now);
+        if was_opening
+            && let Some(news) = slot.connection.take_fast_open_news()
+            && let Some(cache) = &mut self.fast_open_cache
+        {
+            cache.note(slot.connection.remote().ip(), news, cx.now);
         }
         self.settle(id, cx);
         outcome
