@@ -66,7 +66,10 @@ fn is_same(ours: &[u8; 12], theirs: &[u8; 12]) -> bool {
 
 impl KeyRing {
     pub(super) fn new(keys: Rc<[MasterKey]>, random: &mut Random) -> Self {
-        let associations = LruMap::new(limits::TCP_AUTHENTICATED, HashKey::random(random));
+        // Without keys nothing is ever looked up.
+        let mut unused = Random::from_seed(0);
+        let hash_key = HashKey::random(if keys.is_empty() { &mut unused } else { random });
+        let associations = LruMap::new(limits::TCP_AUTHENTICATED, hash_key);
         KeyRing { keys, preferred: None, associations }
     }
 

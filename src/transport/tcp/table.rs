@@ -111,8 +111,9 @@ pub struct Tcp {
     metrics: MetricsCache,
     trace: Trace,
     key_ring: KeyRing,
-    fast_open_keys: FastOpenKeys,
-    fast_open_cache: FastOpenCache,
+    /// Made when they are first needed.
+    fast_open_keys: Option<FastOpenKeys>,
+    fast_open_cache: Option<FastOpenCache>,
     defaults: Rc<Config>,
 }
 
@@ -140,8 +141,8 @@ impl Tcp {
             metrics: MetricsCache::new(random),
             trace: Trace::default(),
             key_ring: KeyRing::new(Rc::clone(&defaults.keys), random),
-            fast_open_keys: FastOpenKeys::new(random),
-            fast_open_cache: FastOpenCache::new(random),
+            fast_open_keys: None,
+            fast_open_cache: None,
             defaults: Rc::new(defaults),
         }
     }
@@ -210,8 +211,11 @@ impl Tcp {
             slot.connection.withhold_challenge();
             cx.counters.count(Counter::TcpChallengeAckSkipped);
         }
-        if was_opening && let Some(news) = slot.connection.take_fast_open_news() {
-            self.fast_open_cache.note(slot.connection.remote().ip(), news, cx.now);
+        if was_opening
+            && let Some(news) = slot.connection.take_fast_open_news()
+            && let Some(cache) = &mut self.fast_open_cache
+        {
+            cache.note(slot.connection.remote().ip(), news, cx.now);
         }
         self.settle(id, cx);
         outcome

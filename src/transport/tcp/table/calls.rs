@@ -9,7 +9,7 @@ use crate::transport::Context;
 use crate::transport::tcp::config::{Config, Keepalive};
 use crate::transport::tcp::connection::{Connection, Error, Read, Readiness};
 use crate::transport::tcp::ends::Ends;
-use crate::transport::tcp::fast_open::Attempt;
+use crate::transport::tcp::fast_open::{Attempt, FastOpenCache};
 use crate::transport::tcp::info::Info;
 use crate::transport::tcp::listener::Listener;
 use crate::transport::tcp::state::State;
@@ -187,7 +187,12 @@ impl Tcp {
         }
         if let Some(data) = data {
             // Two options of that size do not fit a SYN.
-            let attempt = if is_signed { Attempt::Plain } else { self.fast_open_cache.attempt(remote.ip(), cx.now) };
+            let attempt = if is_signed {
+                Attempt::Plain
+            } else {
+                let cache = self.fast_open_cache.get_or_insert_with(|| FastOpenCache::new(cx.random));
+                cache.attempt(remote.ip(), cx.now)
+            };
             connection.open_fast(attempt, data, cx);
         }
         let id = self.connections.insert(Box::new(Slot::new(connection, None)));

@@ -11,6 +11,7 @@ use crate::transport::Context;
 use crate::transport::tcp::connection::Connection;
 use crate::transport::tcp::embryo::handshake_of_syn;
 use crate::transport::tcp::ends::Ends;
+use crate::transport::tcp::fast_open::FastOpenKeys;
 use crate::transport::tcp::options::FastOpenCookie;
 use crate::transport::tcp::segment::Segment;
 use std::rc::Rc;
@@ -37,7 +38,11 @@ impl Tcp {
         } else {
             Counter::TcpFastOpenPassiveFail
         });
-        Some(self.fast_open_keys.make(local.ip(), remote.ip(), cx.now))
+        Some(self.fast_open_keys.get_or_insert_with(|| FastOpenKeys::new(cx.random)).make(
+            local.ip(),
+            remote.ip(),
+            cx.now,
+        ))
     }
 
     /// Opens a connection at once if `syn` brings data and a good cookie, and not too many are pending.
@@ -52,7 +57,9 @@ impl Tcp {
         let listener = self.listeners.get(id)?;
         let cookie = syn.options.fast_open.filter(|_| listener.config.fast_open && !syn.payload.is_empty())?;
         let config = Rc::clone(&listener.config);
-        if self.key_ring.is_for(remote.ip()) || !self.fast_open_keys.check(&cookie, local.ip(), remote.ip(), cx.now) {
+        // Without any secret no cookie was ever given.
+        let keys = self.fast_open_keys.as_mut()?;
+        if self.key_ring.is_for(remote.ip()) || !keys.check(&cookie, local.ip(), remote.ip(), cx.now) {
             return None;
         }
         if !self.may_open_by_cookie(id, cx.now) {
