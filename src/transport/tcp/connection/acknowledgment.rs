@@ -158,9 +158,9 @@ impl Connection {
         }
         let acked = advanced.unwrap_or_default();
         let delivery = acked.and(selected);
-        self.count_delivered(delivery.octets);
+        self.count_delivered(delivery.octets, now);
         if delivery.reordered.is_some() {
-            let traffic = self.totals.traffic.get_or_insert_default();
+            let traffic = self.totals.traffic.record();
             traffic.reorderings = traffic.reorderings.saturating_add(1);
         }
         let rtt = delivery.rtt.or_else(|| self.echoed_rtt(seg, &acked, now));
@@ -275,7 +275,7 @@ impl Connection {
         }
         let dsack = duplicate(seg.ack, &seg.options.sack);
         if dsack.is_some() {
-            let traffic = self.totals.traffic.get_or_insert_default();
+            let traffic = self.totals.traffic.record();
             traffic.dsacks = traffic.dsacks.saturating_add(1);
             cx.counters.count(Counter::TcpDSACKRecv);
         }

@@ -33,6 +33,10 @@ impl Connection {
             State::SynSent => self.arrives_in_syn_sent(segment, cx),
             _ => self.arrives_otherwise(segment, cx),
         };
+        if self.flight.is_empty() {
+            self.flight.settle();
+            self.recovery.settle();
+        }
         self.arm_timers(cx.now);
         match step {
             Break(outcome) => outcome,
@@ -167,8 +171,8 @@ impl Connection {
 
     /// Sends a challenge ACK (RFC 5961 §3.2) unless there were too many (§7).
     pub(super) fn challenge(&mut self, cx: &mut Context) {
-        let limit = || Box::new(Bucket::new(CHALLENGES_PER_SECOND, CHALLENGES_PER_SECOND));
-        if self.liveness.challenges.get_or_insert_with(limit).take(cx.now) {
+        let limit = || Bucket::new(CHALLENGES_PER_SECOND, CHALLENGES_PER_SECOND);
+        if self.extras().challenges.get_or_insert_with(limit).take(cx.now) {
             cx.counters.count(Counter::TcpChallengeAck);
             self.pending.challenge |= self.pending.ack != AckDue::Now;
             self.pending.ack = AckDue::Now;

@@ -31,7 +31,7 @@ impl Connection {
         let now = cx.now;
         self.tell_of_losses(now);
         if verdict.spurious.is_some() {
-            let traffic = self.totals.traffic.get_or_insert_default();
+            let traffic = self.totals.traffic.record();
             traffic.spurious_undos = traffic.spurious_undos.saturating_add(1);
             cx.counters.count(match verdict.spurious {
                 Some(Spurious::Timeout) => Counter::TcpSpuriousRtos,

@@ -4,6 +4,7 @@ use super::Connection;
 use super::fast_open::FastOpen;
 use super::path_search::PathSearch;
 use super::user_timeout::UserTimeout;
+use crate::base::bucket::Bucket;
 use crate::transport::tcp::metrics::Metrics;
 
 /// What few connections have, or have for a moment.
@@ -19,16 +20,19 @@ pub(super) struct Extras {
     pub(super) path_search: Option<PathSearch>,
     /// What both sides say of their patience (RFC 5482).
     pub(super) user_timeout: Option<UserTimeout>,
+    /// Limits challenge ACKs (RFC 5961 §7), once there was one.
+    pub(super) challenges: Option<Bucket>,
 }
 
 impl Extras {
     fn is_empty(&self) -> bool {
-        let Extras { recalled, is_authenticated, fast_open, path_search, user_timeout } = self;
+        let Extras { recalled, is_authenticated, fast_open, path_search, user_timeout, challenges } = self;
         !is_authenticated
             && recalled.is_none()
             && fast_open.is_none()
             && path_search.is_none()
             && user_timeout.is_none()
+            && challenges.is_none()
     }
 }
 

@@ -10,6 +10,7 @@
 mod census;
 mod delivery;
 mod marks;
+mod room;
 
 use super::congestion::{LostPacket, RateSample};
 use super::delivery::{DeliveryRate, Stamp};
@@ -18,6 +19,7 @@ use crate::base::ranges::Range;
 use crate::base::seq::Seq;
 use crate::base::time::{Duration, Instant};
 pub(super) use delivery::{AckTime, Delivery, Newest};
+pub(super) use room::Room;
 use smallvec::SmallVec;
 use std::collections::VecDeque;
 
@@ -305,11 +307,6 @@ impl Flight {
     /// From the first octet to the last that is out.
     pub(super) fn range(&self) -> Option<Range> {
         Some(Range { start: self.records.front()?.range.start, end: self.records.back()?.range.end })
-    }
-
-    /// Lets go of everything.
-    pub(super) fn clear(&mut self) {
-        *self = Flight::default();
     }
 
     /// Checks that the records join up and that the kept sums are theirs.

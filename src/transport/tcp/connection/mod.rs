@@ -63,13 +63,13 @@ pub(in crate::transport::tcp) mod tests;
 mod text;
 mod timeouts;
 mod timers;
+mod traffic;
 mod user_timeout;
 
 pub use handshake::{Handshake, TimestampClock, WindowScale};
 pub use interface::{Error, Read, Readiness, TimeWaitFacts};
 pub use recovery::CaState;
 
-use crate::base::bucket::Bucket;
 use crate::base::counters::Counter;
 use crate::base::prefetch::prefetch;
 use crate::base::seq::Seq;
@@ -86,7 +86,7 @@ use autotuning::ReceiveSize;
 use congestion::{Controller, Start, Validation};
 use ecn::Ecn;
 use extras::Extras;
-use flight::Flight;
+use flight::Room;
 use handshake::Agreed;
 use output::Pending;
 use pacing::Pacing;
@@ -99,6 +99,7 @@ use snd::Snd;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use timers::{Timer, Timers};
+use traffic::Tally;
 
 /// Challenge ACKs, and ACKs in answer to unacceptable segments without data, that one connection sends in a
 /// second (RFC 5961 §7 leaves the number open).
@@ -121,7 +122,7 @@ pub struct Connection {
     output: SendBuffer,
     receive_size: ReceiveSize,
     input: ReceiveBuffer,
-    flight: Flight,
+    flight: Room,
     rtt: Rtt,
     recovery: Recovery,
     congestion: Controller,
@@ -167,8 +168,6 @@ struct Liveness {
     probes: u16,
     /// What ICMP said and must not abort the connection (RFC 9293 SHLD-25, MUST-56).
     soft_error: Option<PathErrorKind>,
-    /// Limits challenge ACKs (RFC 5961 §7), once there was one.
-    challenges: Option<Box<Bucket>>,
 }
 
 /// Sums since the connection began.
@@ -178,51 +177,7 @@ struct Totals {
     bytes_acked: u64,
     bytes_received: u64,
     bytes_retransmitted: u64,
-    /// Made for the first segment with data.
-    traffic: Option<Box<Traffic>>,
-}
-
-/// Segments since the connection began; super-segments count as those they are cut into. A connection that carries
-/// nothing does not have this, and its keepalives are not counted.
-#[derive(Clone, Copy, Debug)]
-struct Traffic {
-    segments_sent: u32,
-    segments_received: u32,
-    data_segments_sent: u32,
-    data_segments_received: u32,
-    out_of_order_segments: u32,
-    /// Known to be at the peer, our SYN not counted.
-    delivered_segments: u32,
-    retransmissions: u32,
-    timeouts: u32,
-    /// Duplicates that the peer told of (RFC 2883).
-    dsacks: u32,
-    /// Reactions to loss that were taken back.
-    spurious_undos: u32,
-    /// ACKs that told of something that came late.
-    reorderings: u32,
-    /// When data last arrived.
-    data_received_at: Instant,
-}
-
-impl Default for Traffic {
-    /// After the handshake.
-    fn default() -> Self {
-        Traffic {
-            segments_sent: 1,
-            segments_received: 1,
-            data_segments_sent: 0,
-            data_segments_received: 0,
-            out_of_order_segments: 0,
-            delivered_segments: 0,
-            retransmissions: 0,
-            timeouts: 0,
-            dsacks: 0,
-            spurious_undos: 0,
-            reorderings: 0,
-            data_received_at: Instant::ZERO,
-        }
-    }
+    traffic: Tally,
 }
 
 impl Connection {
@@ -296,7 +251,7 @@ impl Connection {
             output: SendBuffer::new(iss + 1),
             receive_size,
             input: ReceiveBuffer::default(),
-            flight: Flight::default(),
+            flight: Room::default(),
             rtt: Rtt::new(),
             recovery: Recovery::default(),
             congestion: congestion::start(
@@ -316,7 +271,6 @@ impl Connection {
                 keepalives: 0,
                 probes: 0,
                 soft_error: None,
-                challenges: None,
             },
             user: User::default(),
             totals: Totals::default(),

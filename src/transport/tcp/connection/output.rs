@@ -463,7 +463,7 @@ impl Connection {
         let each = self.snd.effective_mss(options.emit().len() + usize::from(options.reserved));
         let is_whole = octets <= each as usize || self.is_path_probe(Range::starting(seq, octets as u32));
         let segment_size = (!is_whole).then_some(each as u16);
-        self.count_sent(octets, each);
+        self.count_sent(octets, each, cx.now);
         self.address(emit(&header, &options, body, segment_size))
     }
 

@@ -1,6 +1,7 @@
 //! What is told of a connection: the fields of [`Info`], computed when somebody asks.
 
-use super::{CaState, Connection, Timer, Traffic};
+use super::traffic::{More, Traffic};
+use super::{CaState, Connection, Timer};
 use crate::base::time::{Duration, Instant};
 use crate::transport::tcp::info::{Info, Measured, TimerInfo};
 use crate::transport::tcp::mss::mtu_for;
@@ -139,50 +140,45 @@ impl Connection {
 
     /// What was counted of segments.
     pub(super) fn traffic(&self) -> Traffic {
-        self.totals.traffic.as_deref().copied().unwrap_or_default()
+        self.totals.traffic.all()
     }
 
     /// Counts a segment that goes out, super-segments as those they are cut into.
-    pub(super) fn count_sent(&mut self, octets: usize, each: u32) {
-        if octets > 0 || self.totals.traffic.is_some() {
+    pub(super) fn count_sent(&mut self, octets: usize, each: u32, now: Instant) {
+        if octets > 0 || self.totals.traffic.has_begun() {
             let segments = (octets as u32).div_ceil(each.max(1));
-            let traffic = self.totals.traffic.get_or_insert_default();
-            traffic.segments_sent = traffic.segments_sent.wrapping_add(segments.max(1));
-            traffic.data_segments_sent = traffic.data_segments_sent.wrapping_add(segments);
+            self.totals.traffic.add(More { sent: segments.max(1), data_sent: segments, ..More::default() }, now);
         }
     }
 
     /// Counts a segment that came in.
     pub(super) fn count_received(&mut self, seg: &Segment, now: Instant) {
         let octets = seg.payload.len() as u32;
-        if octets == 0 && self.totals.traffic.is_none() {
+        if octets == 0 && !self.totals.traffic.has_begun() {
             return;
         }
         let segments = octets.div_ceil(seg.segment_size.map_or(octets, u32::from).max(1));
         let is_beyond_gap = octets > 0 && seg.seq.after(self.rcv.nxt) && self.state.is_synchronized();
-        let traffic = self.totals.traffic.get_or_insert_default();
-        traffic.segments_received = traffic.segments_received.wrapping_add(segments.max(1));
-        traffic.data_segments_received = traffic.data_segments_received.wrapping_add(segments);
-        if octets > 0 {
-            traffic.data_received_at = now;
-        }
+        let more = More { received: segments.max(1), data_received: segments, ..More::default() };
+        self.totals.traffic.add(more, now);
         if is_beyond_gap {
+            let traffic = self.totals.traffic.record();
             traffic.out_of_order_segments = traffic.out_of_order_segments.wrapping_add(segments);
         }
     }
 
     /// Counts what the peer is newly known to have.
-    pub(super) fn count_delivered(&mut self, octets: u32) {
-        let segments = octets.div_ceil(self.mss());
-        if let Some(traffic) = &mut self.totals.traffic {
-            traffic.delivered_segments = traffic.delivered_segments.wrapping_add(segments);
+    pub(super) fn count_delivered(&mut self, octets: u32, now: Instant) {
+        let delivered = octets.div_ceil(self.mss());
+        if self.totals.traffic.has_begun() {
+            self.totals.traffic.add(More { delivered, ..More::default() }, now);
         }
     }
 
     /// Counts what was sent again.
     pub(super) fn count_resent(&mut self, octets: u32) {
         let segments = octets.div_ceil(self.mss());
-        let traffic = self.totals.traffic.get_or_insert_default();
+        let traffic = self.totals.traffic.record();
         traffic.retransmissions = traffic.retransmissions.wrapping_add(segments);
     }
 }

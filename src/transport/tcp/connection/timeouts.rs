@@ -105,7 +105,7 @@ impl Connection {
             return;
         }
         cx.counters.count(Counter::TcpTimeouts);
-        self.totals.traffic.get_or_insert_default().timeouts += 1;
+        self.totals.traffic.record().timeouts += 1;
         let again = self.rtt.backoff > 0;
         self.rtt.on_timeout();
         if !self.state.is_synchronized() {

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_without_buffers_takes_680_bytes() {
-        assert!(size_of::<Slot>() <= 680, "{}", size_of::<Slot>());
+    fn a_connection_without_buffers_takes_616_bytes() {
+        assert!(size_of::<Slot>() <= 616, "{}", size_of::<Slot>());
     }
 }

@@ -41,7 +41,7 @@ use f_rto::{FRto, Suspicion};
 pub(super) use prr::Progress;
 use prr::Prr;
 pub(super) use rack::Path;
-use rack::Rack;
+use rack::RackRoom;
 pub(super) use tail_probe::pto;
 use tail_probe::{ProbeAck, TailProbe};
 use undo::Undo;
@@ -153,12 +153,17 @@ pub(super) struct Recovery {
     is_urgent: bool,
     /// The timer of loss detection, if it runs, is RACK's reordering timer.
     waits_for_order: bool,
-    rack: Rack,
+    rack: RackRoom,
     tail_probe: TailProbe,
     episode: Option<Box<Episode>>,
 }
 
 impl Recovery {
+    /// Nothing is out.
+    pub(super) fn settle(&mut self) {
+        self.rack.settle();
+    }
+
     /// What it is doing.
     pub(super) fn phase(&self) -> Phase {
         self.phase

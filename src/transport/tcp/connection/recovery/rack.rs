@@ -9,6 +9,7 @@ use super::super::flight::{Delivery, Flight, Newest};
 use crate::base::seq::Seq;
 use crate::base::time::{Duration, Instant};
 use std::num::NonZeroU32;
+use std::ops::{Deref, DerefMut};
 
 /// Recoveries without DSACK after which the window shrinks to what it was (RFC 8985 §6.2 step 4).
 const PERSIST: u8 = 16;
@@ -43,7 +44,49 @@ pub(super) struct Rack {
     reordering_seen: bool,
 }
 
+/// RACK's variables where nobody has any.
+static NOTHING: Rack = Rack {
+    xmit_ts: Instant::ZERO,
+    end_seq: Seq(0),
+    rtt: None,
+    dsack_round: Seq(0),
+    is_in_dsack_round: false,
+    reo_wnd_growth: 0,
+    reo_wnd_persist: 0,
+    reordering_seen: false,
+};
+
+/// RACK's variables, which have room of their own only while something is out or once something was learned.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RackRoom(Option<Box<Rack>>);
+
+impl RackRoom {
+    /// Nothing is out: what arrived last tells nothing of what will be sent.
+    pub(super) fn settle(&mut self) {
+        self.0.take_if(|rack| !rack.has_learned());
+    }
+}
+
+impl Deref for RackRoom {
+    type Target = Rack;
+
+    fn deref(&self) -> &Rack {
+        self.0.as_deref().unwrap_or(&NOTHING)
+    }
+}
+
+impl DerefMut for RackRoom {
+    fn deref_mut(&mut self) -> &mut Rack {
+        self.0.get_or_insert_default()
+    }
+}
+
 impl Rack {
+    /// True if it knows something about the path.
+    fn has_learned(&self) -> bool {
+        self.reordering_seen || self.is_in_dsack_round || self.reo_wnd_growth > 0
+    }
+
     pub(super) fn reordering_seen(&self) -> bool {
         self.reordering_seen
     }
