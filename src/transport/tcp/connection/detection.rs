@@ -45,11 +45,9 @@ impl Connection {
         }
         if verdict.entered {
             cx.counters.count(Counter::TcpFastRetrans);
-        }
-        if verdict.entered && is_forgiven {
-            // A path probe alone was lost, which is no congestion.
-        } else if verdict.entered {
-            self.react_to_loss(self.snd.outstanding(), now);
+            if !is_forgiven {
+                self.react_to_loss(self.snd.outstanding(), now);
+            }
         } else if verdict.probe_repaired {
             // RFC 8985 §7.4.2: there was a loss, and it is repaired.
             cx.counters.count(Counter::TcpLossProbeRecovery);
@@ -210,16 +208,6 @@ impl Connection {
     /// Segments of ours came out of the order they were sent in (RFC 8985 §6.2 step 3).
     pub fn reordering_seen(&self) -> bool {
         self.recovery.reordering_seen()
-    }
-
-    /// Octets sent again and on the way.
-    pub fn retransmitted_in_flight(&self) -> u32 {
-        self.flight.resent()
-    }
-
-    /// Octets lost and not yet sent again.
-    pub fn lost_in_flight(&self) -> u32 {
-        self.flight.lost()
     }
 
     /// Octets at the peer beyond a gap.

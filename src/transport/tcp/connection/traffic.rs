@@ -67,27 +67,31 @@ impl Few {
     }
 }
 
-impl Tally {
-    /// What was counted, one segment each way of the handshake included.
-    pub(super) fn all(&self) -> Traffic {
-        if let Some(many) = &self.many {
-            return Traffic { data_received_at: self.data_received_at, ..**many };
-        }
-        let Few { sent, received, data_sent, data_received, delivered } = self.few;
+impl Few {
+    /// In full.
+    fn all(self) -> Traffic {
         Traffic {
-            segments_sent: u32::from(sent) + 1,
-            segments_received: u32::from(received) + 1,
-            data_segments_sent: data_sent.into(),
-            data_segments_received: data_received.into(),
+            segments_sent: u32::from(self.sent) + 1,
+            segments_received: u32::from(self.received) + 1,
+            data_segments_sent: self.data_sent.into(),
+            data_segments_received: self.data_received.into(),
             out_of_order_segments: 0,
-            delivered_segments: delivered.into(),
+            delivered_segments: self.delivered.into(),
             retransmissions: 0,
             timeouts: 0,
             dsacks: 0,
             spurious_undos: 0,
             reorderings: 0,
-            data_received_at: self.data_received_at,
+            data_received_at: Instant::ZERO,
         }
+    }
+}
+
+impl Tally {
+    /// What was counted, one segment each way of the handshake included.
+    pub(super) fn all(&self) -> Traffic {
+        let all = self.many.as_deref().copied().unwrap_or_else(|| self.few.all());
+        Traffic { data_received_at: self.data_received_at, ..all }
     }
 
     /// True once there was data.
@@ -97,8 +101,8 @@ impl Tally {
 
     /// The record, made if there is none: for what is out of the ordinary.
     pub(super) fn record(&mut self) -> &mut Traffic {
-        let all = self.all();
-        self.many.get_or_insert_with(|| Box::new(all))
+        let few = self.few;
+        self.many.get_or_insert_with(|| Box::new(few.all()))
     }
 
     /// Counts a segment.
