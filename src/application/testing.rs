@@ -2,13 +2,14 @@
 //! hand, and an executor that runs until nothing moves.
 
 use crate::base::time::{Duration, Instant};
-use crate::session::clock::{Alarm, Clock};
+use crate::session::clock::{AlarmId, Clock};
 use futures_executor::{LocalPool, LocalSpawner};
 use futures_util::task::LocalSpawnExt;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::io;
+use std::num::NonZeroU32;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -174,14 +175,15 @@ impl futures_io::AsyncWrite for Pipe {
 pub(crate) struct HandClock {
     now: Cell<Instant>,
     calendar: Cell<Option<Duration>>,
-    alarms: RefCell<Vec<(Instant, Waker)>>,
+    alarms: RefCell<Vec<(Instant, AlarmId, Waker)>>,
+    set: Cell<u32>,
 }
 
 impl HandClock {
     fn turn(&self, to: Instant) {
         self.now.set(to);
-        let rung: Vec<_> = self.alarms.borrow_mut().extract_if(.., |(deadline, _)| *deadline <= to).collect();
-        rung.into_iter().for_each(|(_, waker)| waker.wake());
+        let rung: Vec<_> = self.alarms.borrow_mut().extract_if(.., |(deadline, ..)| *deadline <= to).collect();
+        rung.into_iter().for_each(|(.., waker)| waker.wake());
     }
 }
 
@@ -200,20 +202,21 @@ impl Clock for SharedClock {
     fn now(&self) -> Instant {
         self.0.now.get()
     }
-    fn sleep_until(&self, deadline: Instant) -> Alarm {
-        let clock = self.0.clone();
-        Box::pin(poll_fn(move |cx| {
-            if clock.now.get() >= deadline {
-                return Poll::Ready(());
-            }
-            let mut alarms = clock.alarms.borrow_mut();
-            alarms.retain(|(at, waker)| *at != deadline || !waker.will_wake(cx.waker()));
-            alarms.push((deadline, cx.waker().clone()));
-            Poll::Pending
-        }))
-    }
     fn unix_time(&self) -> Duration {
         self.0.calendar.get().unwrap_or(Duration::from_secs(1_795_348_800)) + self.now().since(Instant::ZERO)
+    }
+    fn set_alarm(&self, deadline: Instant, waker: &Waker) -> AlarmId {
+        self.0.set.set(self.0.set.get() + 1);
+        let id = AlarmId(NonZeroU32::new(self.0.set.get()).unwrap());
+        self.0.alarms.borrow_mut().push((deadline, id, waker.clone()));
+        id
+    }
+    fn hand_over(&self, alarm: AlarmId, waker: &Waker) {
+        let mut alarms = self.0.alarms.borrow_mut();
+        alarms.iter_mut().filter(|(_, id, _)| *id == alarm).for_each(|(.., known)| known.clone_from(waker));
+    }
+    fn cancel(&self, alarm: AlarmId) {
+        self.0.alarms.borrow_mut().retain(|(_, id, _)| *id != alarm);
     }
 }
 
@@ -256,7 +259,7 @@ impl Bench {
         let end = self.clock.now() + time;
         self.run();
         loop {
-            let next = self.clock.0.alarms.borrow().iter().map(|(at, _)| *at).filter(|at| *at <= end).min();
+            let next = self.clock.0.alarms.borrow().iter().map(|(at, ..)| *at).filter(|at| *at <= end).min();
             let Some(next) = next else { break };
             self.clock.0.turn(next);
             self.run();

@@ -6,24 +6,66 @@
 use crate::base::time::{Duration, Instant};
 use futures_util::future::{Either, select};
 use std::future::Future;
+use std::num::NonZeroU32;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker};
 
-/// Completes at a moment.
-pub type Alarm = Pin<Box<dyn Future<Output = ()>>>;
+/// The name of an alarm that was set: four octets, so that a connection that waits pays no more than that for it.
+/// Whoever has it cancels it once, also after it rang.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AlarmId(pub(crate) NonZeroU32);
 
 /// A source of time.
 pub trait Clock {
     /// The time since the clock's own origin; it never goes back.
     fn now(&self) -> Instant;
-    /// Completes when `deadline` has come.
-    fn sleep_until(&self, deadline: Instant) -> Alarm;
     /// The calendar time, since 1970-01-01 UTC.
     fn unix_time(&self) -> Duration;
+    /// Wakes `waker` when `deadline` has come.
+    fn set_alarm(&self, deadline: Instant, waker: &Waker) -> AlarmId;
+    /// Wakes `waker` instead of the one before; nothing, if that was woken already.
+    fn hand_over(&self, alarm: AlarmId, waker: &Waker);
+    /// Ends an alarm.
+    fn cancel(&self, alarm: AlarmId);
+}
+
+impl dyn Clock + '_ {
+    /// Completes when `deadline` has come.
+    pub fn sleep_until(&self, deadline: Instant) -> Alarm<'_> {
+        Alarm { clock: self, deadline, id: None }
+    }
 
     /// Completes after `time`.
-    fn sleep(&self, time: Duration) -> Alarm {
+    pub fn sleep(&self, time: Duration) -> Alarm<'_> {
         self.sleep_until(self.now() + time)
+    }
+}
+
+/// Completes at a moment. See [`Clock`].
+pub struct Alarm<'a> {
+    clock: &'a dyn Clock,
+    deadline: Instant,
+    id: Option<AlarmId>,
+}
+
+impl Future for Alarm<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.clock.now() >= self.deadline {
+            return Poll::Ready(());
+        }
+        match self.id {
+            Some(id) => self.clock.hand_over(id, cx.waker()),
+            None => self.id = Some(self.clock.set_alarm(self.deadline, cx.waker())),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Alarm<'_> {
+    fn drop(&mut self) {
+        self.id.into_iter().for_each(|id| self.clock.cancel(id));
     }
 }
 
@@ -38,7 +80,7 @@ pub struct Late;
 pub struct Patience<'a> {
     clock: &'a dyn Clock,
     since: Instant,
-    alarm: Option<Alarm>,
+    alarm: Option<AlarmId>,
     /// When the alarm goes off.
     due: Instant,
     /// Whom the alarm wakes, which is the same task again and again: it need not be told each time. The alarm keeps
@@ -64,17 +106,30 @@ impl<'a> Patience<'a> {
                 return Poll::Pending;
             }
             let deadline = self.since + time;
-            let alarm = self.alarm.get_or_insert_with(|| {
-                self.due = deadline;
-                self.clock.sleep_until(deadline)
-            });
-            self.wakes = cx.waker().data();
-            ready!(alarm.as_mut().poll(cx));
-            (self.alarm, self.due) = (None, Instant::ZERO);
-            if now >= deadline {
-                return Poll::Ready(Err(Late));
+            match self.alarm {
+                Some(alarm) if now >= self.due => {
+                    self.clock.cancel(alarm);
+                    self.alarm = None;
+                }
+                Some(alarm) => {
+                    self.clock.hand_over(alarm, cx.waker());
+                    self.wakes = cx.waker().data();
+                    return Poll::Pending;
+                }
+                None if now >= deadline => return Poll::Ready(Err(Late)),
+                None => {
+                    self.alarm = Some(self.clock.set_alarm(deadline, cx.waker()));
+                    (self.due, self.wakes) = (deadline, cx.waker().data());
+                    return Poll::Pending;
+                }
             }
         }
+    }
+}
+
+impl Drop for Patience<'_> {
+    fn drop(&mut self) {
+        self.alarm.into_iter().for_each(|alarm| self.clock.cancel(alarm));
     }
 }
 

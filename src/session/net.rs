@@ -1,7 +1,7 @@
 //! The handle on one stack that every task holds: time, tasks and the way to the sockets.
 
 use crate::base::time::{Duration, Instant};
-use crate::session::clock::{Alarm, Clock};
+use crate::session::clock::{AlarmId, Clock};
 use crate::session::sleepers::Sleepers;
 use crate::session::time::Sleep;
 use crate::session::wakers::Wakers;
@@ -119,11 +119,19 @@ impl Clock for Net {
         Net::now(self)
     }
 
-    fn sleep_until(&self, deadline: Instant) -> Alarm {
-        Box::pin(Net::sleep_until(self, deadline))
-    }
-
     fn unix_time(&self) -> Duration {
         Net::unix_time(self)
+    }
+
+    fn set_alarm(&self, deadline: Instant, waker: &Waker) -> AlarmId {
+        self.sleepers(|sleepers| sleepers.add(deadline, waker))
+    }
+
+    fn hand_over(&self, alarm: AlarmId, waker: &Waker) {
+        self.sleepers(|sleepers| sleepers.replace(alarm, waker));
+    }
+
+    fn cancel(&self, alarm: AlarmId) {
+        self.sleepers(|sleepers| sleepers.cancel(alarm));
     }
 }

@@ -13,12 +13,10 @@
 
 use crate::base::time::Instant;
 use crate::base::timers::{LEVELS, SLOTS, first_tick, level_of, slot_of, tick_of, tick_start};
+use crate::session::clock::AlarmId;
 use smallvec::SmallVec;
+use std::num::NonZeroU32;
 use std::task::Waker;
-
-/// The name of a wait. Whoever has it cancels it once, also after it is over.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct SleeperId(u32);
 
 /// A wait, or the head of a list, or free. Lists are rings through their heads.
 #[derive(Debug)]
@@ -56,7 +54,7 @@ impl Default for Sleepers {
 
 impl Sleepers {
     /// Wakes `waker` at `deadline`.
-    pub(crate) fn add(&mut self, deadline: Instant, waker: &Waker) -> SleeperId {
+    pub(crate) fn add(&mut self, deadline: Instant, waker: &Waker) -> AlarmId {
         let node = Node { deadline, waker: Some(waker.clone()), before: FREE, after: FREE };
         let at = match self.nodes.get_mut(self.free as usize) {
             Some(place) => {
@@ -70,23 +68,24 @@ impl Sleepers {
             }
         };
         self.link(at);
-        SleeperId(at)
+        // The heads come first: no wait is the node 0.
+        AlarmId(NonZeroU32::new(at).unwrap_or(NonZeroU32::MAX))
     }
 
     /// Wakes `waker` instead of the one before; nothing, if that was woken already.
-    pub(crate) fn replace(&mut self, id: SleeperId, waker: &Waker) {
-        if let Some(known) = self.nodes.get_mut(id.0 as usize).and_then(|node| node.waker.as_mut()) {
+    pub(crate) fn replace(&mut self, id: AlarmId, waker: &Waker) {
+        if let Some(known) = self.nodes.get_mut(id.0.get() as usize).and_then(|node| node.waker.as_mut()) {
             known.clone_from(waker);
         }
     }
 
     /// Ends a wait, over or not.
-    pub(crate) fn cancel(&mut self, id: SleeperId) {
-        self.unlink(id.0);
-        if let Some(node) = self.nodes.get_mut(id.0 as usize) {
+    pub(crate) fn cancel(&mut self, id: AlarmId) {
+        self.unlink(id.0.get());
+        if let Some(node) = self.nodes.get_mut(id.0.get() as usize) {
             node.waker = None;
             node.before = FREE;
-            node.after = std::mem::replace(&mut self.free, id.0);
+            node.after = std::mem::replace(&mut self.free, id.0.get());
         }
     }
 
@@ -256,7 +255,7 @@ mod tests {
     #[test]
     fn room_for_waits_that_are_over_is_given_up() {
         let mut sleepers = Sleepers::default();
-        let ids: Vec<SleeperId> = (0..1_000).map(|n| sleepers.add(Instant::from_secs(n), Waker::noop())).collect();
+        let ids: Vec<AlarmId> = (0..1_000).map(|n| sleepers.add(Instant::from_secs(n), Waker::noop())).collect();
         ids.iter().skip(1).filter(|id| id.0 != ids[500].0).for_each(|id| sleepers.cancel(*id));
         sleepers.shrink_to_fit();
         assert_eq!(sleepers.nodes.len(), HEADS as usize + 501);

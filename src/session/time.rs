@@ -1,8 +1,8 @@
 //! Waiting: futures that end at a moment of the stack's time.
 
 use crate::base::time::Instant;
+use crate::session::clock::AlarmId;
 use crate::session::net::Net;
-use crate::session::sleepers::SleeperId;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 pub struct Sleep {
     net: Net,
     deadline: Instant,
-    id: Option<SleeperId>,
+    id: Option<AlarmId>,
 }
 
 impl Sleep {

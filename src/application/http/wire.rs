@@ -14,7 +14,7 @@
 use super::Site;
 use crate::application::server::{Connection, Requested};
 use crate::base::time::{Duration, Instant};
-use crate::session::clock::Alarm;
+use crate::session::clock::AlarmId;
 use bytes::Bytes;
 use http::StatusCode;
 use std::future::{Future, poll_fn};
@@ -64,7 +64,8 @@ pub(super) enum Waited {
 pub(super) struct Wire<S> {
     stream: S,
     pub(super) site: Rc<Site>,
-    alarm: Option<(Instant, Alarm)>,
+    /// When it rings.
+    alarm: Option<(Instant, AlarmId)>,
 }
 
 impl<S: Connection> Wire<S> {
@@ -157,17 +158,23 @@ impl<S: Connection> Wire<S> {
 
     fn poll_alarm(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let clock = &self.site.clock;
-        loop {
-            if deadline <= clock.now() {
-                return Poll::Ready(());
-            }
-            match &mut self.alarm {
-                Some((at, alarm)) if *at <= deadline => match alarm.as_mut().poll(cx) {
-                    Poll::Ready(()) => self.alarm = None,
-                    Poll::Pending => return Poll::Pending,
-                },
-                other => *other = Some((deadline, clock.sleep_until(deadline))),
+        let now = clock.now();
+        if deadline <= now {
+            return Poll::Ready(());
+        }
+        match self.alarm {
+            Some((at, alarm)) if now < at && at <= deadline => clock.hand_over(alarm, cx.waker()),
+            other => {
+                other.into_iter().for_each(|(_, alarm)| clock.cancel(alarm));
+                self.alarm = Some((deadline, clock.set_alarm(deadline, cx.waker())));
             }
         }
+        Poll::Pending
+    }
+}
+
+impl<S> Drop for Wire<S> {
+    fn drop(&mut self) {
+        self.alarm.into_iter().for_each(|(_, alarm)| self.site.clock.cancel(alarm));
     }
 }

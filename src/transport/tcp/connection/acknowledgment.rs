@@ -242,11 +242,12 @@ impl Connection {
         self.totals.bytes_acked += (before - self.output.len()) as u64;
         self.liveness.progress_at = now;
         self.liveness.soft_error = None;
-        if self.snd.small_end.is_some_and(|end| end.at_or_before(seg.ack)) {
-            self.snd.small_end = None;
+        if self.snd.small_end.before(seg.ack) {
+            self.snd.small_end = seg.ack;
         }
-        if self.snd.up.is_some_and(|up| up.at_or_before(seg.ack)) {
-            self.snd.up = None;
+        if self.urgent().snd_up.is_some_and(|up| up.at_or_before(seg.ack)) {
+            self.extras().urgent.snd_up = None;
+            self.shed_extras();
         }
         self.tell_of_room();
         Some(acked)

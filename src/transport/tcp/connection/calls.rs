@@ -17,8 +17,9 @@ impl Connection {
     /// Why the connection failed, once it has.
     pub fn read(&mut self, max: usize) -> Result<Read, Error> {
         if let Some(bytes) = self.input.read(max) {
-            if self.rcv.up.is_some_and(|up| up.at_or_before(self.read_seq())) {
-                self.rcv.up = None;
+            if self.urgent().rcv_up.is_some_and(|up| up.at_or_before(self.read_seq())) {
+                self.extras().urgent.rcv_up = None;
+                self.shed_extras();
             }
             if self.state.may_receive() && self.is_window_update_due() {
                 self.pending.ack = AckDue::Now;
@@ -92,13 +93,13 @@ impl Connection {
     /// Everything written so far is urgent (RFC 9293 §3.8.5, MUST-30; new applications should not use this).
     pub fn mark_urgent(&mut self) {
         if self.state.may_send() {
-            self.snd.up = Some(self.output.end());
+            self.extras().urgent.snd_up = Some(self.output.end());
         }
     }
 
     /// Octets of urgent data the user has still to read, received or announced (RFC 9293 MUST-33).
     pub fn urgent_ahead(&self) -> u32 {
-        self.rcv.up.map_or(0, |up| up.past(self.read_seq()))
+        self.urgent().rcv_up.map_or(0, |up| up.past(self.read_seq()))
     }
 
     /// CLOSE for the side that writes: a FIN follows what is queued; reading goes on.

@@ -5,6 +5,7 @@ use super::fast_open::FastOpen;
 use super::path_search::PathSearch;
 use super::user_timeout::UserTimeout;
 use crate::base::bucket::Bucket;
+use crate::base::seq::Seq;
 use crate::transport::tcp::metrics::Metrics;
 
 /// What few connections have, or have for a moment.
@@ -22,17 +23,30 @@ pub(super) struct Extras {
     pub(super) user_timeout: Option<UserTimeout>,
     /// Limits challenge ACKs (RFC 5961 §7), once there was one.
     pub(super) challenges: Option<Bucket>,
+    pub(super) urgent: Urgent,
+}
+
+/// The urgent pointers (RFC 9293 §3.8.5): the first octet each way that is not urgent, while there are urgent ones
+/// (RFC 9293 MUST-62).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Urgent {
+    /// SND.UP.
+    pub(super) snd_up: Option<Seq>,
+    /// RCV.UP.
+    pub(super) rcv_up: Option<Seq>,
 }
 
 impl Extras {
     fn is_empty(&self) -> bool {
-        let Extras { recalled, is_authenticated, fast_open, path_search, user_timeout, challenges } = self;
+        let Extras { recalled, is_authenticated, fast_open, path_search, user_timeout, challenges, urgent } = self;
         !is_authenticated
             && recalled.is_none()
             && fast_open.is_none()
             && path_search.is_none()
             && user_timeout.is_none()
             && challenges.is_none()
+            && urgent.snd_up.is_none()
+            && urgent.rcv_up.is_none()
     }
 }
 
@@ -40,6 +54,11 @@ impl Connection {
     /// To be changed, and made if there are none.
     pub(super) fn extras(&mut self) -> &mut Extras {
         self.extras.get_or_insert_default()
+    }
+
+    /// The urgent pointers.
+    pub(super) fn urgent(&self) -> Urgent {
+        self.extras.as_ref().map_or(Urgent::default(), |extras| extras.urgent)
     }
 
     /// All segments will be signed: each by itself, with room left for the option.

@@ -107,7 +107,7 @@ impl Connection {
         }
         cx.counters.count(Counter::TcpFastOpenActive);
         self.snd.nxt = range.end;
-        self.snd.small_end = Some(range.end);
+        self.snd.small_end = range.end;
         self.flight.on_sent(range, cx.now);
         self.totals.bytes_sent += u64::from(range.len());
         self.output.slice(range)

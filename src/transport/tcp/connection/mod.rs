@@ -176,7 +176,6 @@ struct Totals {
     bytes_sent: u64,
     bytes_acked: u64,
     bytes_received: u64,
-    bytes_retransmitted: u64,
     traffic: Tally,
 }
 

@@ -239,14 +239,14 @@ impl Connection {
         if self.pending.override_sws {
             return true;
         }
-        let waits = self.config.nagle && self.snd.small_end.is_some_and(|end| end.after(self.snd.una));
+        let waits = self.config.nagle && self.snd.small_end.after(self.snd.una);
         !self.user.corked && !waits
     }
 
     /// While urgent data is out segments go one by one, since whoever cuts a super-segment does not know the urgent
     /// pointer.
     fn urgent_limit(&self) -> u32 {
-        if self.snd.up.is_some() { self.mss() } else { u32::MAX }
+        if self.urgent().snd_up.is_some() { self.mss() } else { u32::MAX }
     }
 
     /// True if data, or a FIN, was never sent.
@@ -365,7 +365,7 @@ impl Connection {
         self.usage.on_sent(self.recovery.pipe(&self.flight), self.congestion.window().cwnd);
         let octets = range.intersection(Range::new(range.start, self.output.end())).len();
         if !octets.is_multiple_of(self.mss()) {
-            self.snd.small_end = Some(range.end);
+            self.snd.small_end = range.end;
         }
         self.totals.bytes_sent += u64::from(octets);
         self.note_app_limited();
@@ -399,7 +399,7 @@ impl Connection {
         self.usage.on_sent(self.recovery.pipe(&self.flight), self.congestion.window().cwnd);
         let octets = self.output.end().min(range.end).past(range.start).max(1);
         self.count_resent(octets);
-        self.totals.bytes_retransmitted += u64::from(range.len());
+        self.totals.traffic.record().bytes_retransmitted += u64::from(range.len());
         cx.counters.add(Counter::TcpRetransSegs, u64::from(octets.div_ceil(self.mss())));
         self.send_range(range, Flags::NONE, 0, cx)
     }
@@ -449,7 +449,7 @@ impl Connection {
         };
         let (window, edge) = self.announcement();
         let mut header = Header { seq, ack: self.rcv.nxt, flags: self.echo_flags(flags), window, ..self.header() };
-        if let Some(up) = self.snd.up.filter(|up| up.after(seq)) {
+        if let Some(up) = self.urgent().snd_up.filter(|up| up.after(seq)) {
             header.flags = header.flags | Flags::URG;
             header.urgent = u16::try_from(up - seq).unwrap_or(u16::MAX);
         }

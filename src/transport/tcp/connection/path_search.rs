@@ -154,7 +154,7 @@ impl Connection {
         let wanted = len + COMPANY * self.mss();
         let is_calm = self.recovery.phase() == Phase::Open && self.flight.lost() == 0 && self.flight.sacked() == 0;
         let has_company = unsent.min(self.snd.usable()).min(self.congestion.window().cwnd) >= wanted;
-        (is_calm && has_company && room >= len && self.snd.up.is_none() && !self.flight.is_full())
+        (is_calm && has_company && room >= len && self.urgent().snd_up.is_none() && !self.flight.is_full())
             .then(|| Range::starting(self.snd.nxt, len))
     }
 

@@ -13,8 +13,6 @@ pub(super) struct Rcv {
     pub(super) nxt: Seq,
     /// The right edge of the window as it was announced; it never retreats (RFC 9293 SHLD-14).
     pub(super) edge: Seq,
-    /// Receive urgent pointer.
-    pub(super) up: Option<Seq>,
     /// Last.ACK.sent (RFC 7323 §4.3).
     pub(super) last_ack: Seq,
     /// Where the peer's FIN stands, once it was seen.
@@ -43,7 +41,6 @@ impl Rcv {
         Rcv {
             nxt: irs + 1,
             edge: irs + 1 + window,
-            up: None,
             last_ack: irs + 1,
             fin: None,
             full_segment: 0,

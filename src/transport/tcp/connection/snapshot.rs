@@ -71,7 +71,7 @@ impl Connection {
             bytes_sent: totals.bytes_sent,
             bytes_acked: totals.bytes_acked,
             bytes_received: totals.bytes_received,
-            bytes_retransmitted: totals.bytes_retransmitted,
+            bytes_retransmitted: traffic.bytes_retransmitted,
             retransmissions: u64::from(traffic.retransmissions),
             segments_sent: u64::from(traffic.segments_sent),
             segments_received: u64::from(traffic.segments_received),
@@ -112,7 +112,7 @@ impl Connection {
             srtt_us: self.rtt.srtt().map(micros),
             pacing_rate_bytes: self.pacing_rate(),
             acked_bytes: self.totals.bytes_acked,
-            retransmitted_bytes: self.totals.bytes_retransmitted,
+            retransmitted_bytes: self.traffic().bytes_retransmitted,
         })
     }
 

@@ -17,16 +17,14 @@ pub(super) struct Snd {
     pub(super) wl1: Seq,
     /// Its acknowledgment number.
     pub(super) wl2: Seq,
-    /// Send urgent pointer: the first octet that is not urgent (RFC 9293 MUST-62).
-    pub(super) up: Option<Seq>,
     /// The largest window the peer ever announced (MAX.SND.WND, RFC 5961 §5.2; RFC 9293 §3.8.6.2.1).
     pub(super) max_wnd: u32,
     /// SendMSS: what the peer said it takes.
     pub(super) peer_mss: u16,
     /// What fits the path, both headers subtracted, options not.
     pub(super) path_mss: u16,
-    /// The end of the last segment smaller than the MSS: Nagle waits for its acknowledgment.
-    pub(super) small_end: Option<Seq>,
+    /// The end of the last segment smaller than the MSS: Nagle waits for its acknowledgment. Never before `una`.
+    pub(super) small_end: Seq,
     /// The application closed: a FIN follows the last octet.
     pub(super) closing: bool,
     /// Our SYN had to be sent again.
@@ -44,11 +42,10 @@ impl Snd {
             wnd: 0,
             wl1: Seq::default(),
             wl2: Seq::default(),
-            up: None,
             max_wnd: 0,
             peer_mss,
             path_mss,
-            small_end: None,
+            small_end: iss,
             closing: false,
             syn_was_lost: false,
             is_direct: false,

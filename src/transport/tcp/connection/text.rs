@@ -21,8 +21,8 @@ impl Connection {
             return;
         }
         let up = seg.seq + u32::from(seg.urgent);
-        if self.rcv.up.is_none_or(|known| up.after(known)) && up.after(self.read_seq()) {
-            self.rcv.up = Some(up);
+        if self.urgent().rcv_up.is_none_or(|known| up.after(known)) && up.after(self.read_seq()) {
+            self.extras().urgent.rcv_up = Some(up);
             self.user.readiness.add(Readiness::URGENT);
         }
     }

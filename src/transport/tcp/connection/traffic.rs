@@ -14,6 +14,7 @@ pub(super) struct Traffic {
     /// Known to be at the peer, our SYN not counted.
     pub(super) delivered_segments: u32,
     pub(super) retransmissions: u32,
+    pub(super) bytes_retransmitted: u64,
     pub(super) timeouts: u32,
     /// Duplicates that the peer told of (RFC 2883).
     pub(super) dsacks: u32,
@@ -78,6 +79,7 @@ impl Few {
             out_of_order_segments: 0,
             delivered_segments: self.delivered.into(),
             retransmissions: 0,
+            bytes_retransmitted: 0,
             timeouts: 0,
             dsacks: 0,
             spurious_undos: 0,

@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_connection_without_buffers_takes_616_bytes() {
-        assert!(size_of::<Slot>() <= 616, "{}", size_of::<Slot>());
+    fn a_connection_without_buffers_takes_568_bytes() {
+        assert!(size_of::<Slot>() <= 568, "{}", size_of::<Slot>());
     }
 }

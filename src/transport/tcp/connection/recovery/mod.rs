@@ -42,12 +42,12 @@ pub(super) use prr::Progress;
 use prr::Prr;
 pub(super) use rack::Path;
 use rack::RackRoom;
+use tail_probe::ProbeAck;
 pub(super) use tail_probe::pto;
-use tail_probe::{ProbeAck, TailProbe};
 use undo::Undo;
 
 /// Duplicate ACKs that say a segment is lost (RFC 5681 §3.2).
-const DUP_THRESH: u16 = 3;
+const DUP_THRESH: u8 = 3;
 
 /// The congestion state in the words that Linux made known (`tcpi_ca_state`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -146,7 +146,7 @@ pub(super) struct Recovery {
     /// `recover` (RFC 6582 §3.2), `RecoveryPoint` (RFC 6675 §5): SND.NXT when recovery began. It outlives the
     /// recovery until something beyond it is acknowledged.
     recover: Option<Seq>,
-    dup_acks: u16,
+    dup_acks: u8,
     /// Octets that duplicate ACKs say have left the network, where there is no SACK to say which.
     departed: u32,
     /// The next retransmission does not wait for the window (RFC 6582 §3.2 step 3, RFC 5681 §3.1).
@@ -154,7 +154,6 @@ pub(super) struct Recovery {
     /// The timer of loss detection, if it runs, is RACK's reordering timer.
     waits_for_order: bool,
     rack: RackRoom,
-    tail_probe: TailProbe,
     episode: Option<Box<Episode>>,
 }
 
@@ -209,7 +208,7 @@ impl Recovery {
         let mut verdict = Verdict { delivered: facts.delivery.octets, ..Verdict::default() };
         self.rack.on_delivery(&facts.delivery, &facts.path, facts.time.now);
         self.rack.on_ack(facts.una, facts.nxt, facts.dsack.is_some());
-        verdict.probe_repaired = self.tail_probe.on_ack(&ProbeAck {
+        verdict.probe_repaired = self.rack.tail_probe.on_ack(&ProbeAck {
             una: facts.una,
             dsack_end: facts.dsack.map(|range| range.end),
             is_bare_duplicate: facts.is_bare && facts.acked == 0,
@@ -311,7 +310,7 @@ impl Recovery {
         self.phase = Phase::Fast;
         self.recover = Some(facts.nxt);
         self.is_urgent = true;
-        self.tail_probe.clear();
+        self.rack.tail_probe.clear();
         // RFC 9937 §6: FlightSize before this ACK, less what was known to be at the receiver.
         let known =
             if facts.sack { flight.sacked() - facts.delivery.sacked.min(flight.sacked()) } else { self.departed };
@@ -358,7 +357,7 @@ impl Recovery {
         self.recover = Some(facts.nxt);
         self.is_urgent = true;
         self.waits_for_order = false;
-        self.tail_probe.clear();
+        self.rack.tail_probe.clear();
     }
 
     /// Something new was sent.
@@ -389,13 +388,13 @@ impl Recovery {
             && !flight.is_empty()
             && flight.sacked() == 0
             && flight.lost() == 0
-            && !self.tail_probe.is_out()
+            && !self.rack.tail_probe.is_out()
             && !self.waits_for_order
     }
 
     /// A tail loss probe was sent, and what became of it is not known.
     pub(super) fn has_probe_out(&self) -> bool {
-        self.tail_probe.is_out()
+        self.rack.tail_probe.is_out()
     }
 
     /// The timer of loss detection is RACK's: something may only be late.
@@ -405,6 +404,6 @@ impl Recovery {
 
     /// A tail loss probe was sent; SND.NXT is `nxt` after it.
     pub(super) fn on_probe_sent(&mut self, nxt: Seq, is_retrans: bool) {
-        self.tail_probe.on_sent(nxt, is_retrans);
+        self.rack.tail_probe.on_sent(nxt, is_retrans);
     }
 }

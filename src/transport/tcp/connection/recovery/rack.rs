@@ -6,6 +6,7 @@
 //! receiver (DSACK) says that it was too short. The scan itself is `Flight::mark_lost_by_time`.
 
 use super::super::flight::{Delivery, Flight, Newest};
+use super::tail_probe::TailProbe;
 use crate::base::seq::Seq;
 use crate::base::time::{Duration, Instant};
 use std::num::NonZeroU32;
@@ -42,6 +43,8 @@ pub(super) struct Rack {
     reo_wnd_persist: u8,
     /// RACK.reordering_seen.
     reordering_seen: bool,
+    /// The tail loss probe that is out, if one is.
+    pub(super) tail_probe: TailProbe,
 }
 
 /// RACK's variables where nobody has any.
@@ -54,6 +57,7 @@ static NOTHING: Rack = Rack {
     reo_wnd_growth: 0,
     reo_wnd_persist: 0,
     reordering_seen: false,
+    tail_probe: TailProbe::NONE,
 };
 
 /// RACK's variables, which have room of their own only while something is out or once something was learned.
@@ -82,9 +86,9 @@ impl DerefMut for RackRoom {
 }
 
 impl Rack {
-    /// True if it knows something about the path.
+    /// True if it knows something about the path, or waits to know.
     fn has_learned(&self) -> bool {
-        self.reordering_seen || self.is_in_dsack_round || self.reo_wnd_growth > 0
+        self.reordering_seen || self.is_in_dsack_round || self.reo_wnd_growth > 0 || self.tail_probe.is_out()
     }
 
     pub(super) fn reordering_seen(&self) -> bool {

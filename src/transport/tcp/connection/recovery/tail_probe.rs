@@ -46,6 +46,9 @@ struct Probe {
 pub(super) struct TailProbe(Option<Probe>);
 
 impl TailProbe {
+    /// None is out.
+    pub(super) const NONE: TailProbe = TailProbe(None);
+
     pub(super) fn is_out(&self) -> bool {
         self.0.is_some()
     }
