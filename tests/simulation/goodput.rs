@@ -94,3 +94,23 @@ fn the_picture_of_the_windows_is_what_the_trace_has() {
     }
     assert_kept("docs/windows.svg", &plot::svg(&points));
 }
+
+#[test]
+fn bbr_learns_the_rate_of_a_line_also_where_the_send_buffer_is_the_limit() {
+    // Twice the window does not fit into the buffer: nothing waits to be sent, and the application is not at fault.
+    let rate = 1_000_000_000;
+    let line = Faults {
+        loss: 0.01,
+        delay: Duration::from_millis(10),
+        rate: Some(rate),
+        queue: 2_500_000,
+        ..Faults::default()
+    };
+    let config = Config { congestion: Algorithm::Bbr, trace: true, ..Config::default() };
+    let (mut world, client, server) = pair(&line, &config);
+    let _seen = transfer(&world, (client, server), rate, Duration::ZERO);
+    world.run_for(Duration::from_secs(3));
+    let trace = world.stack(client, |stack| stack.show_trace());
+    let pacing = trace.last().and_then(|point| point.pacing_rate_bytes).unwrap() * 8;
+    assert!(pacing < rate * 5 / 4, "{pacing} bits a second, as if it had just begun");
+}

@@ -126,7 +126,9 @@ impl Connection {
         }
         let pipe = self.recovery.pipe(&self.flight);
         let has_more = self.output.end().past(self.snd.nxt) >= self.mss() || self.flight.lost() > 0;
-        let is_limited = !has_more && pipe < self.congestion.window().cwnd || self.congestion.is_holding_back();
+        // A user that keeps the buffer full waits for us, not we for it.
+        let is_waited_for = !has_more && self.output.len() <= self.send_size() / 2;
+        let is_limited = is_waited_for && pipe < self.congestion.window().cwnd || self.congestion.is_holding_back();
         if let Some(delivery) = self.flight.delivery().filter(|_| is_limited) {
             delivery.on_app_limited(pipe);
         }

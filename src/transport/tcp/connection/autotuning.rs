@@ -60,7 +60,7 @@ impl Connection {
     }
 
     /// Octets that may be kept until they are acknowledged.
-    fn send_size(&self) -> usize {
+    pub(super) fn send_size(&self) -> usize {
         let most = self.config.send_buffer;
         if !self.config.auto_tuning {
             return most;
