@@ -30,17 +30,23 @@ need() {
     for pair in "$@"; do
         command -v "${pair%%=*}" >/dev/null || missing+=("${pair#*=}")
     done
-    [ ${#missing[@]} = 0 ] && return
-    command -v apt-get >/dev/null || die "needs ${missing[*]}; install them and start again (only apt is known here)"
-    say "installing ${missing[*]}"
+    [ ${#missing[@]} = 0 ] || install_packages "${missing[@]}"
+}
+
+# install_packages PACKAGE...
+install_packages() {
+    command -v apt-get >/dev/null || die "needs $*; install them and start again (only apt is known here)"
+    say "installing $*"
     as_root apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
 }
 
 need_rust() {
     if [ -f "$HOME/.cargo/env" ]; then . "$HOME/.cargo/env"; fi
     command -v cargo >/dev/null || die "needs Rust 1.95 or later: https://rustup.rs"
+    # For linking, and for the cryptography below TLS.
     need cc=gcc
+    [ -e /usr/include/stdlib.h ] || install_packages libc6-dev
 }
 
 need_tun() {

@@ -11,14 +11,13 @@
 
 use crate::base::time::Duration;
 use crate::session::clock::{Clock, within};
+pub use crate::session::connection::Connection;
 use crate::session::tasks::Tasks;
-use bytes::Bytes;
 use futures_util::future::{Either, select};
 use slotmap::{DefaultKey, SlotMap};
 use std::cell::RefCell;
 use std::future::{Future, pending, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -29,21 +28,6 @@ pub trait Accept {
     type Stream;
     /// The next connection.
     fn accept(&self) -> impl Future<Output = io::Result<Self::Stream>>;
-}
-
-/// What services want of a connection beyond the ecosystem's traits: octets without a copy, who is at the
-/// other end, and a way to give up.
-pub trait Connection {
-    /// Who is at the other end.
-    fn peer(&self) -> SocketAddr;
-    /// What came, up to `most` octets; empty when the peer closed its side.
-    fn poll_read_bytes(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Bytes>>;
-    /// Takes what there is room for off the front of `octets`, and says how much.
-    fn poll_write_bytes(&mut self, cx: &mut Context<'_>, octets: &mut Bytes) -> Poll<io::Result<usize>>;
-    /// Closes our side after what is queued.
-    fn shutdown_write(&mut self);
-    /// Resets the connection: what is queued for a peer that takes nothing is not kept for it.
-    fn abort(&mut self);
 }
 
 /// The bounds of one service.

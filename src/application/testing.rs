@@ -131,8 +131,9 @@ impl crate::application::server::Connection for Pipe {
             n
         })
     }
-    fn shutdown_write(&mut self) {
+    fn poll_shutdown_write(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.finish();
+        Poll::Ready(Ok(()))
     }
     fn abort(&mut self) {
         self.outgoing.borrow_mut().octets.clear();

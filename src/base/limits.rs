@@ -100,3 +100,6 @@ pub const HTTP_KEPT_FILE: usize = 64 << 10;
 pub const HTTP_KEPT_FILES: usize = 4_096;
 /// Octets of all files that HTTP keeps.
 pub const HTTP_KEPT_OCTETS: usize = 16 << 20;
+
+/// TLS sessions kept for clients without tickets; the oldest makes room.
+pub const TLS_SESSIONS: usize = 4_096;

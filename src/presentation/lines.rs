@@ -46,6 +46,11 @@ impl LineReader {
         self.buffer.contains(&b'\n')
     }
 
+    /// Forgets what was read and not given out: who said it before the stream was encrypted may be somebody else.
+    pub fn discard(&mut self) {
+        (self.buffer, self.skipping) = (Vec::new(), false);
+    }
+
     /// The next line.
     pub async fn next<R: AsyncRead + Unpin>(&mut self, from: &mut R) -> io::Result<Line> {
         loop {

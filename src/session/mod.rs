@@ -2,7 +2,8 @@
 //!
 //! OSI meant opening, keeping and closing a dialogue between two parties. In this house a dialogue is a
 //! socket (an address and a port) in a task: [`tcp::TcpListener`], [`tcp::TcpStream`] and
-//! [`udp::UdpSocket`] over one [`net::Net`], with the ecosystem's async traits; [`host::Host`] is the stack
+//! [`udp::UdpSocket`] over one [`net::Net`], with the ecosystem's async traits; what protocols are written against is
+//! [`connection::Connection`]; [`host::Host`] is the stack
 //! with its tasks. Who is speaking is here too, because a login opens a session: the [`accounts`] of
 //! people, the proof that someone is who they say, off the event loop ([`verifier`]), and what failed
 //! attempts cost ([`throttle`]). In come bytes of tasks, out go calls on the stack; this floor never looks
@@ -10,7 +11,9 @@
 
 pub mod accounts;
 pub mod clock;
+pub mod connection;
 pub mod host;
+pub(crate) mod io_traits;
 pub mod net;
 mod sleepers;
 pub(crate) mod tasks;

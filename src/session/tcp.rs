@@ -6,6 +6,8 @@
 //! data that nobody read is answered with a reset (RFC 9293 §3.6.1, MUST-12; RFC 2525 §2.17).
 
 use crate::base::time::Duration;
+use crate::session::connection::Connection;
+use crate::session::io_traits::{Sink, Source, reads, writes};
 use crate::session::net::Net;
 use crate::session::wakers::Direction;
 use crate::transport::tcp::config::Config;
@@ -17,9 +19,8 @@ use bytes::Bytes;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 /// The most that one call takes from a lent slice: a super-segment's worth, so that a large slice is not
 /// copied whole only to be refused.
@@ -426,6 +427,29 @@ impl Drop for WriteHalf {
     }
 }
 
+impl Connection for TcpStream {
+    fn peer(&self) -> SocketAddr {
+        self.peer_addr()
+    }
+
+    fn poll_read_bytes(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Bytes>> {
+        self.socket.poll_read(cx, most)
+    }
+
+    fn poll_write_bytes(&mut self, cx: &mut Context<'_>, octets: &mut Bytes) -> Poll<io::Result<usize>> {
+        self.socket.poll_write(cx, octets)
+    }
+
+    fn poll_shutdown_write(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket.shutdown_write();
+        Poll::Ready(Ok(()))
+    }
+
+    fn abort(&mut self) {
+        self.socket.abort();
+    }
+}
+
 /// What the traits below have in common: something with a [`Socket`].
 trait HasSocket {
     fn socket(&self) -> &Socket;
@@ -449,82 +473,25 @@ impl HasSocket for WriteHalf {
     }
 }
 
-macro_rules! reads {
-    ($type:ty) => {
-        impl futures_io::AsyncRead for $type {
-            fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-                let bytes = ready!(self.socket().poll_read(cx, buf.len()))?;
-                let room = buf.get_mut(..bytes.len()).ok_or(io::ErrorKind::InvalidData)?;
-                room.copy_from_slice(&bytes);
-                Poll::Ready(Ok(bytes.len()))
-            }
-        }
-
-        impl tokio::io::AsyncRead for $type {
-            fn poll_read(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                buf: &mut tokio::io::ReadBuf<'_>,
-            ) -> Poll<io::Result<()>> {
-                let bytes = ready!(self.socket().poll_read(cx, buf.remaining()))?;
-                buf.put_slice(&bytes);
-                Poll::Ready(Ok(()))
-            }
-        }
-
-        impl hyper::rt::Read for $type {
-            fn poll_read(
-                self: Pin<&mut Self>,
-                cx: &mut Context<'_>,
-                mut buf: hyper::rt::ReadBufCursor<'_>,
-            ) -> Poll<io::Result<()>> {
-                let bytes = ready!(self.socket().poll_read(cx, buf.remaining()))?;
-                buf.put_slice(&bytes);
-                Poll::Ready(Ok(()))
-            }
-        }
-    };
+impl<T: HasSocket> Source for T {
+    fn poll_octets(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<Bytes>> {
+        self.socket().poll_read(cx, most)
+    }
 }
 
-macro_rules! writes {
-    ($type:ty) => {
-        impl futures_io::AsyncWrite for $type {
-            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-                if buf.is_empty() { Poll::Ready(Ok(0)) } else { self.socket().poll_write_slice(cx, buf) }
-            }
-            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-                Poll::Ready(Ok(()))
-            }
-            fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-                self.socket().shutdown_write();
-                Poll::Ready(Ok(()))
-            }
-        }
+impl<T: HasSocket> Sink for T {
+    fn poll_slice(&mut self, cx: &mut Context<'_>, slice: &[u8]) -> Poll<io::Result<usize>> {
+        self.socket().poll_write_slice(cx, slice)
+    }
 
-        impl tokio::io::AsyncWrite for $type {
-            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-                futures_io::AsyncWrite::poll_write(self, cx, buf)
-            }
-            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                futures_io::AsyncWrite::poll_flush(self, cx)
-            }
-            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                futures_io::AsyncWrite::poll_close(self, cx)
-            }
-        }
+    fn poll_flushed(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
 
-        impl hyper::rt::Write for $type {
-            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-                futures_io::AsyncWrite::poll_write(self, cx, buf)
-            }
-            fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                futures_io::AsyncWrite::poll_flush(self, cx)
-            }
-            fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-                futures_io::AsyncWrite::poll_close(self, cx)
-            }
-        }
-    };
+    fn poll_closed(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.socket().shutdown_write();
+        Poll::Ready(Ok(()))
+    }
 }
 
 reads!(TcpStream);

@@ -30,18 +30,17 @@ pub fn serve_connection<S: Connection>(
     let mut wire = Wire::new(stream, site);
     // What a block takes over lies in its future once; the arguments of a function lie there twice.
     async move {
-        loop {
+        let end = loop {
             let first = match wire.wait(&mut stop).await? {
                 Waited::Began(octets) => octets,
-                Waited::Closed => break wire.close(),
-                Waited::GivenUp => break Box::pin(wire.linger()).await,
+                Waited::Closed => break Next::Close,
+                Waited::GivenUp => break Next::Linger,
             };
             match Box::pin(converse(&mut wire, &stop, first)).await? {
                 Next::Wait => {}
-                Next::Close => break wire.close(),
-                Next::Linger => break Box::pin(wire.linger()).await,
+                end => break end,
             }
-        }
-        Ok(())
+        };
+        Box::pin(wire.end(end == Next::Linger)).await
     }
 }

@@ -131,10 +131,23 @@ impl<S: Connection> Wire<S> {
         .await
     }
 
-    /// Closes our side and reads what still comes until the client closes its own, for a moment: closing with unread
-    /// data would send a reset, which can destroy the last answer on its way (RFC 9112 §9.6).
-    pub(super) async fn linger(&mut self) {
-        self.stream.shutdown_write();
+    /// Closes our side behind the last answer; a client that takes nothing of it for too long is reset. With `linger`,
+    /// reads what still comes until the client closes its own, for a moment: closing with unread data would send a
+    /// reset, which can destroy the answer on its way (RFC 9112 §9.6). A client that has said that it says no more is
+    /// not waited for.
+    pub(super) async fn end(&mut self, linger: bool) -> io::Result<()> {
+        let deadline = self.now() + self.site.config.write_timeout;
+        poll_fn(|cx| match self.stream.poll_shutdown_write(cx) {
+            Poll::Ready(closed) => Poll::Ready(closed),
+            Poll::Pending => self.poll_alarm(deadline, cx).map(|()| {
+                self.stream.abort();
+                Err(io::ErrorKind::TimedOut.into())
+            }),
+        })
+        .await?;
+        if !linger {
+            return Ok(());
+        }
         let deadline = self.now() + LINGER;
         poll_fn(|cx| {
             // So many reads in one turn, then others first.
@@ -149,11 +162,7 @@ impl<S: Connection> Wire<S> {
             self.poll_alarm(deadline, cx)
         })
         .await;
-    }
-
-    /// Closes our side; for a client that has said that it says no more.
-    pub(super) fn close(&mut self) {
-        self.stream.shutdown_write();
+        Ok(())
     }
 
     fn poll_alarm(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {

@@ -62,16 +62,23 @@ impl<'a, S: Connection> Conversation<'a, S> {
                     continue;
                 }
                 Small::Daytime => {
-                    self.end();
+                    self.is_over = true;
                     continue;
                 }
                 Small::Echo | Small::Discard => {}
+            }
+            if self.is_over {
+                match self.stream.poll_shutdown_write(cx) {
+                    // That it is closed, again, is nothing that the client did.
+                    Poll::Ready(closed) => closed?,
+                    pending => ready!(self.patience.poll(cx, IDLE, pending)).unwrap_or_else(too_late)?,
+                }
             }
             let read = self.stream.poll_read_bytes(cx, PIECE);
             let octets = ready!(self.patience.poll(cx, IDLE, read)).unwrap_or_else(too_late)?;
             match octets.is_empty() {
                 true if self.is_over => return Poll::Ready(Ok(())),
-                true => self.end(),
+                true => self.is_over = true,
                 false if self.service == Small::Echo && !self.is_over => self.octets = octets,
                 false => {}
             }
@@ -84,11 +91,6 @@ impl<'a, S: Connection> Conversation<'a, S> {
                 break;
             }
         }
-    }
-
-    fn end(&mut self) {
-        self.stream.shutdown_write();
-        self.is_over = true;
     }
 }
 

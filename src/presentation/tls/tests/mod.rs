@@ -1,0 +1,7 @@
+//! TLS over a pipe, with rustls's client at the other end and a clock that is turned by hand.
+
+mod agreeing;
+mod ending;
+mod fixtures;
+mod passing;
+mod upgrading;
