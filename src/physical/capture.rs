@@ -1,6 +1,9 @@
 //! Capture to a pcapng file, readable by Wireshark and tshark (draft-free subset: section header, interface
 //! description and enhanced packet blocks, little-endian, nanosecond timestamps).
 //!
+//! Secrets of TLS sessions can stand in it as well (Decryption Secrets Block), before the packets that they open: who reads
+//! the file from its beginning needs them then. So packets are held back until [`Capture::flush`] where secrets are to come.
+//!
 //! A [`Capture`] writes what it is told; [`Captured`] is a device that wraps another and captures what passes
 //! in either direction. A super-segment is captured whole, as it leaves the stack, with its checksum
 //! completed. A capture that can't be written any more (the disk is full) says so once and stops; the
@@ -36,12 +39,20 @@ pub struct Capture<W: Write> {
     is_writing: bool,
     /// True if something was written since the last flush.
     is_dirty: bool,
+    /// Packets that secrets may still have to precede, if there may be secrets.
+    held: Option<Vec<u8>>,
 }
+
+/// Octets of packets that are held back at most; the rest of a turn then follows without waiting for secrets.
+const HELD: usize = 8 << 20;
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
 const INTERFACE_DESCRIPTION: u32 = 1;
 const ENHANCED_PACKET: u32 = 6;
+const DECRYPTION_SECRETS: u32 = 10;
+/// Lines in the format of NSS, as for `SSLKEYLOGFILE`.
+const TLS_KEY_LOG: u32 = 0x544c_534b;
 const LINKTYPE_ETHERNET: u16 = 1;
 
 const OPTION_END: u16 = 0;
@@ -59,13 +70,21 @@ impl<W: Write> Capture<W> {
     /// # Errors
     /// The writer's.
     pub fn new(writer: W) -> io::Result<Self> {
-        let mut capture = Capture { writer, interfaces: 0, block: Block::default(), is_writing: true, is_dirty: false };
+        let mut capture =
+            Capture { writer, interfaces: 0, block: Block::default(), is_writing: true, is_dirty: false, held: None };
         capture.block.begin(SECTION_HEADER);
         capture.block.u32(BYTE_ORDER_MAGIC).u16(1).u16(0).u64(u64::MAX);
         capture.block.option(SECTION_APPLICATION, concat!("tapstack ", env!("CARGO_PKG_VERSION")).as_bytes());
         capture.block.option(OPTION_END, &[]);
         capture.write_block()?;
         Ok(capture)
+    }
+
+    /// There will be secrets: packets wait for them from flush to flush.
+    #[must_use]
+    pub fn with_secrets(mut self) -> Self {
+        self.held = Some(Vec::new());
+        self
     }
 
     /// Adds an interface. Its packets may follow.
@@ -115,16 +134,46 @@ impl<W: Write> Capture<W> {
         }
         self.block.option(PACKET_FLAGS, &flags.to_le_bytes());
         self.block.option(OPTION_END, &[]);
+        let written = match &mut self.held {
+            Some(held) => {
+                held.extend_from_slice(self.block.end());
+                if held.len() < HELD { Ok(()) } else { self.release() }
+            }
+            None => self.write_block(),
+        };
+        self.stop_on_error(written);
+    }
+
+    /// Writes secrets, lines in the format of NSS: they open what is written from here on, and since the last flush.
+    pub fn write_secrets(&mut self, lines: &str) {
+        if !self.is_writing {
+            return;
+        }
+        self.block.begin(DECRYPTION_SECRETS);
+        self.block.u32(TLS_KEY_LOG).u32(lines.len() as u32).bytes(lines.as_bytes()).pad();
         let written = self.write_block();
         self.stop_on_error(written);
     }
 
     /// Hands what was written on to the file.
     pub fn flush(&mut self) {
+        if self.is_writing {
+            let released = self.release();
+            self.stop_on_error(released);
+        }
         if std::mem::take(&mut self.is_dirty) && self.is_writing {
             let flushed = self.writer.flush();
             self.stop_on_error(flushed);
         }
+    }
+
+    /// Writes the packets that were held back.
+    fn release(&mut self) -> io::Result<()> {
+        let Some(held) = self.held.as_mut().filter(|held| !held.is_empty()) else { return Ok(()) };
+        self.is_dirty = true;
+        let written = self.writer.write_all(held);
+        held.clear();
+        written
     }
 
     /// False once writing has failed and the capture has stopped.

@@ -44,6 +44,25 @@ fn a_capture_is_made_of_section_interface_and_packet_blocks() {
 }
 
 #[test]
+fn secrets_stand_before_the_packets_of_their_turn() {
+    let mut capture = Capture::new(Vec::new()).unwrap().with_secrets();
+    let interface = capture.add_interface("tap0").unwrap();
+    let packet = |capture: &mut Capture<Vec<u8>>, direction| {
+        capture.write_frame(interface, Duration::from_secs(1), direction, &[ARP], None);
+    };
+    packet(&mut capture, Direction::Inbound);
+    capture.write_secrets("CLIENT_RANDOM 00 00\n");
+    packet(&mut capture, Direction::Outbound);
+    capture.flush();
+    packet(&mut capture, Direction::Inbound);
+    let blocks = blocks(&capture.into_inner());
+    let kinds: Vec<u32> = blocks.iter().map(|(kind, _)| *kind).collect();
+    let packets = [ENHANCED_PACKET; 3];
+    assert_eq!(kinds, [&[SECTION_HEADER, INTERFACE_DESCRIPTION, DECRYPTION_SECRETS], packets.as_slice()].concat());
+    assert_eq!(blocks[2].1, b"KSLT\x14\0\0\0CLIENT_RANDOM 00 00\n");
+}
+
+#[test]
 fn tshark_reads_names_times_directions_and_comments() {
     if std::process::Command::new("tshark").arg("--version").output().is_err() {
         return; // The namespace tests install it and read captures of the daemon with it.
