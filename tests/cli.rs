@@ -76,6 +76,21 @@ fn wrong_configurations_exit_with_2_and_name_file_and_line() {
         ("[pop3]\nmaildir = \"mail\"", 5, "put {user} in it"),
         ("[[account]]\nname = \"alice\"\npassword = \"secret\"", 6, "tapstack password"),
         ("[daemon]\ngrace = \"soon\"", 5, "length of time"),
+        ("[http]\nlisten = [443]\ntls_listen = [443]", 6, "https listens on 443 and so does http"),
+        ("[tls]\nprofile = \"old\"", 5, "unknown variant `old`"),
+        ("[tls]\nclient_auth = \"required\"", 5, "client_auth needs client_ca"),
+        ("[tls]\nnames = [\"good.example\", \"a b\"]", 5, "`a b` is no host name"),
+        ("[tls]\nclient_ca = \"nowhere.pem\"", 5, "nowhere.pem: No such file"),
+        (
+            "[tls]\ncertificates = [\n{ certificate = \"nowhere.pem\", key = \"lab.toml\" }]",
+            6,
+            "nowhere.pem: No such file",
+        ),
+        (
+            "[tls]\ncertificates = [\n{ certificate = \"lab.toml\", key = \"lab.toml\" }]",
+            6,
+            "there is no certificate in it",
+        ),
         ("[http\n", 4, ""),
         ("listen = \n", 4, ""),
     ];
@@ -108,7 +123,7 @@ fn run_refuses_a_wrong_configuration_before_it_touches_anything() {
 
 #[test]
 fn wrong_arguments_exit_with_2_and_say_which() {
-    let cases: [(&[&str], &str); 16] = [
+    let cases: [(&[&str], &str); 18] = [
         (&[], "Usage"),
         (&["fly"], "unrecognized subcommand 'fly'"),
         (&["run", "--colour"], "unexpected argument '--colour'"),
@@ -120,6 +135,8 @@ fn wrong_arguments_exit_with_2_and_say_which() {
         (&["check", "--gateway", "203.0.113.1"], "not on the network of an interface"),
         (&["check", "--mtu", "5"], "68 to 65535"),
         (&["run", "--grace", "soon"], "not a length of time"),
+        (&["check", "--key-log"], "add --pcap FILE"),
+        (&["certificate", "forge"], "invalid value 'forge'"),
         (&["show", "weather"], "invalid value 'weather'"),
         (&["cable", "tap1"], "required arguments were not provided"),
         (&["cable", "tap1", "tap1"], "two different TAPs"),
@@ -143,7 +160,7 @@ fn help_and_version_are_on_standard_output() {
     }
     let version = tapstack(&["--version"]);
     assert_eq!((version.status, version.stdout.trim()), (0, concat!("tapstack ", env!("CARGO_PKG_VERSION"))));
-    for command in ["run", "check", "show", "password", "cable"] {
+    for command in ["run", "check", "show", "password", "certificate", "cable"] {
         let help = tapstack(&[command, "--help"]);
         assert_eq!(help.status, 0);
         assert!(help.stdout.contains("Examples:"), "{command}: {}", help.stdout);
@@ -183,6 +200,16 @@ fn a_password_becomes_an_argon2id_hash_that_an_account_takes() {
     let (checked, _) = check(&behind_an_interface(&account));
     assert_eq!(checked.status, 0, "{}", checked.stderr);
     assert_eq!(tapstack(&["password"]).status, 2, "an empty password is refused");
+}
+
+#[test]
+fn a_certificate_that_was_not_made_yet_is_said_to_be_none() {
+    for what in ["print", "export", "install"] {
+        let outcome = tapstack(&["certificate", what, "--state", "/nowhere"]);
+        assert_eq!(outcome.status, 1, "{what}");
+        assert!(outcome.stderr.contains("/nowhere/tls/authority.pem: No such file"), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("first starts"), "{}", outcome.stderr);
+    }
 }
 
 #[test]

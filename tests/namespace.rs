@@ -41,3 +41,5 @@ mod namespace_pop3;
 mod namespace_queues;
 #[path = "namespace/services.rs"]
 mod namespace_services;
+#[path = "namespace/tls.rs"]
+mod namespace_tls;

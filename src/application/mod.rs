@@ -2,7 +2,7 @@
 //!
 //! OSI meant the services that people and programs ask for by name. In this house: HTTP ([`http`]), mail by
 //! POP3 ([`pop3`]), the small services ([`small`]), and the loop that accepts connections for all of them
-//! ([`server`]). In come streams and datagrams of floor 5, out go answers. A protocol is straight-line
+//! ([`server`]), encrypted ones too ([`secure`]). In come streams and datagrams of floor 5, out go answers. A protocol is straight-line
 //! async code over any stream: it never knows a segment or a frame, and the same code runs over the stack's
 //! sockets, in a simulation, and over a pipe in a unit test.
 //!
@@ -12,6 +12,7 @@
 
 pub mod http;
 pub mod pop3;
+pub mod secure;
 pub mod server;
 pub mod small;
 mod sockets;

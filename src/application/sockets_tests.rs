@@ -1,5 +1,6 @@
 //! The services on the stack: two hosts on one cable, in virtual time.
 
+use crate::application::secure::Secured;
 use crate::application::server::{Bounds, Shutdown};
 use crate::application::small::{self, Small};
 use crate::application::{http, pop3};
@@ -8,6 +9,8 @@ use crate::base::time::{Duration, Instant};
 use crate::datalink::Mac;
 use crate::physical::frame::{DeviceId, Frame};
 use crate::physical::segmentation::Segments;
+use crate::presentation::tls::ServerTls;
+use crate::presentation::tls::tests::fixtures::{client_config, made, settings};
 use crate::session::accounts::tests::cheap;
 use crate::session::clock::Clock;
 use crate::session::host::Host;
@@ -19,8 +22,10 @@ use crate::session::verifier::Verifier;
 use crate::stack::Stack;
 use crate::stack::config::{Config, InterfaceConfig};
 use bytes::Bytes;
+use rustls::{ClientConfig, ClientConnection};
 use std::cell::RefCell;
 use std::future::Future;
+use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -125,6 +130,57 @@ fn site(cable: &Cable, root: Option<http::Root>) -> Rc<http::Site> {
     let net = cable.server.net().clone();
     let state = Rc::new(move || serde_json::to_value(net.with_stack(|stack| stack.snapshot())).unwrap());
     Rc::new(http::Site::new(http::Config::default(), cable.clock(), root, state))
+}
+
+/// Sends `question` over TLS, and gives everything that comes back until the server's close_notify.
+async fn talk_over_tls(net: Net, port: u16, config: ClientConfig, question: Vec<u8>) -> Vec<u8> {
+    let mut stream = TcpStream::connect(&net, ([192, 0, 2, 2], port).into()).await.unwrap();
+    let mut tls = ClientConnection::new(config.into(), "host.example".try_into().unwrap()).unwrap();
+    tls.set_buffer_limit(None);
+    tls.writer().write_all(&question).unwrap();
+    let mut answer = Vec::new();
+    loop {
+        let mut octets = Vec::new();
+        while tls.wants_write() {
+            tls.write_tls(&mut octets).unwrap();
+        }
+        stream.write_bytes(octets.into()).await.unwrap();
+        let octets = stream.read_bytes(usize::MAX).await.unwrap();
+        let mut octets = octets.as_ref();
+        while !octets.is_empty() {
+            if tls.read_tls(&mut octets).unwrap() == 0 {
+                return answer;
+            }
+            let state = tls.process_new_packets().unwrap();
+            let read = tls.reader().read_to_end(&mut answer);
+            assert!(read.is_ok() || read.is_err_and(|error| error.kind() == ErrorKind::WouldBlock));
+            if state.peer_has_closed() {
+                return answer;
+            }
+        }
+    }
+}
+
+#[test]
+fn megabytes_go_over_tls_over_the_stack_both_ways() {
+    let mut cable = Cable::new();
+    let folder = tempfile::TempDir::new().unwrap();
+    let content: Vec<u8> = (0..2_000_000u32).map(|n| (n % 251) as u8).collect();
+    std::fs::write(folder.path().join("big"), &content).unwrap();
+    let host = made(&["host.example"]);
+    let acceptor = ServerTls::new(settings(&[&host])).unwrap().acceptor(&["http/1.1"], cable.clock());
+    let site = site(&cable, Some(http::Root::open(folder.path()).unwrap()));
+    let (listener, shutdown) = (Secured::new(cable.listener(8443), acceptor), Shutdown::new());
+    cable.server.net().spawn(http::serve(listener, site, Bounds::default(), shutdown));
+    let config = || client_config(&[&host], rustls::ALL_VERSIONS);
+    let question = "GET /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let answer = cable.run(|net| talk_over_tls(net, 8443, config(), question.into()));
+    assert!(answer.ends_with(&content));
+    let mut upload =
+        b"POST /-/sink HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2000000\r\n\r\n".to_vec();
+    upload.extend_from_slice(&content);
+    let answer = cable.run(|net| talk_over_tls(net, 8443, config(), upload));
+    assert!(String::from_utf8(answer).unwrap().contains("{\"bytes\":2000000,"));
 }
 
 #[test]

@@ -67,7 +67,7 @@ pub(super) struct CableArguments {
 impl CableArguments {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let config = self.config()?;
-        let capture = self.pcap.as_deref().map(create_capture).transpose()?;
+        let capture = self.pcap.as_deref().map(|path| create_capture(path, false)).transpose()?;
         let counts = bridge::run(&config, capture.as_ref(), || super::print("ready\n"))?;
         super::print(&report(&config, &counts));
         Ok(())

@@ -3,6 +3,8 @@
 use crate::cli::setup::Setup;
 use crate::daemon::config::{Config, Interface, Listen};
 use crate::daemon::failure::Failure;
+use crate::daemon::tls::{identity, own_names};
+use crate::presentation::tls::settings::{ClientAuth, Profile};
 use toml::Spanned;
 
 /// Prints the effective configuration below a summary in comments: the output is a configuration file.
@@ -31,6 +33,9 @@ fn summary(config: &Config) -> String {
         let root = http.root.as_ref().map_or("built-in pages".to_owned(), |root| root.as_ref().display().to_string());
         lines.push(format!("http on {}: {root}", ports(&http.listen)));
     }
+    if let Some(http) = config.http.iter().find(|http| !http.tls_listen.is_empty()) {
+        lines.push(format!("https on {}: the same", ports(&http.tls_listen)));
+    }
     if let Some(pop3) = &config.pop3 {
         let accounts = config.accounts.len();
         lines.push(format!(
@@ -39,6 +44,12 @@ fn summary(config: &Config) -> String {
             pop3.maildir.as_ref().display()
         ));
     }
+    if let Some(pop3) = config.pop3.iter().find(|pop3| !pop3.tls_listen.is_empty()) {
+        lines.push(format!("pop3s on {}: the same", ports(&pop3.tls_listen)));
+    }
+    if config.has_tls() {
+        lines.extend(tls(config));
+    }
     for (name, listen) in config.small.iter().flat_map(|small| small.services()) {
         if !listen.is_empty() {
             lines.push(format!("{name} on {}", ports(listen)));
@@ -46,6 +57,28 @@ fn summary(config: &Config) -> String {
     }
     lines.push(format!("control socket {}", config.control_path().display()));
     lines.iter().map(|line| format!("#   {line}\n")).collect()
+}
+
+fn tls(config: &Config) -> Vec<String> {
+    let versions = match config.tls.profile {
+        Profile::Intermediate => "TLS 1.2 and 1.3",
+        Profile::Modern => "TLS 1.3",
+    };
+    let clients = match config.tls.client_auth.as_ref() {
+        ClientAuth::None => "",
+        ClientAuth::Optional => ", clients may show certificates",
+        ClientAuth::Required => ", clients must show certificates",
+    };
+    let mut lines = vec![format!("{versions}{clients}")];
+    // They have been read a moment ago.
+    for (named, identity) in config.tls.certificates.iter().filter_map(|named| Some((named, identity(named).ok()?))) {
+        lines.push(format!("certificate {} for {}", named.certificate.as_ref().display(), identity.names().join(", ")));
+    }
+    if config.tls.certificates.is_empty() {
+        let folder = config.state_path().join("tls");
+        lines.push(format!("certificate of our own in {} for {}", folder.display(), own_names(config).join(", ")));
+    }
+    lines
 }
 
 fn interface(interface: &Interface) -> String {

@@ -4,6 +4,7 @@
 //! read `tapstack: what failed: on what: what to do`.
 
 mod cable;
+mod certificate;
 mod check;
 mod password;
 pub mod plot;
@@ -19,7 +20,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// A network host in one process: ARP, IPv4, ICMP, UDP and TCP of its own on a Linux TAP device, with HTTP and
-/// POP3 on top.
+/// POP3 on top, also over TLS.
 #[derive(Debug, Parser)]
 #[command(
     name = "tapstack",
@@ -48,6 +49,9 @@ enum Command {
     /// Make the hash of a password for an `[[account]]`.
     #[command(after_long_help = PASSWORD_EXAMPLES)]
     Password,
+    /// Print the certificates of TLS, or export, install or uninstall the local authority that signed them.
+    #[command(after_long_help = CERTIFICATE_EXAMPLES)]
+    Certificate(certificate::Certificate),
     /// Connect two TAP devices with a cable that loses, delays, reorders, repeats and damages frames.
     #[command(after_long_help = CABLE_EXAMPLES)]
     Cable(cable::CableArguments),
@@ -63,7 +67,7 @@ Examples:
       without root, in a network namespace of its own
 
 It prints `ready` when its devices are up and its services listen. SIGTERM or SIGINT stops it in order, the second
-one at once; SIGHUP reads the accounts again. Logs go to standard error; RUST_LOG=debug says more.";
+one at once; SIGHUP reads accounts and certificates again. Logs go to standard error; RUST_LOG=debug says more.";
 
 const CHECK_EXAMPLES: &str = "\
 Examples:
@@ -86,6 +90,17 @@ Examples:
       asks twice and prints the hash
   printf 'wonderland\\n' | tapstack password
       takes the first line of standard input";
+
+const CERTIFICATE_EXAMPLES: &str = "\
+Examples:
+  sudo tapstack certificate
+      fingerprints, validity and names
+  sudo tapstack certificate export > authority.pem
+      for curl --cacert, browsers and other machines
+  sudo tapstack certificate install
+      makes this machine trust it (update-ca-certificates); `uninstall` undoes that
+
+The local authority is made when a daemon with `tls_listen` and without certificates of its own first starts.";
 
 const CABLE_EXAMPLES: &str = "\
 Examples:
@@ -113,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Check(setup) => check::run(&setup),
         Command::Show(show) => show.run(),
         Command::Password => password::run(),
+        Command::Certificate(certificate) => certificate.run(),
         Command::Cable(cable) => cable.run(),
     };
     match result {

@@ -38,6 +38,12 @@ pub(super) struct Setup {
     /// Write every frame to this pcapng file, for Wireshark or tshark
     #[arg(long, value_name = "FILE")]
     pcap: Option<PathBuf>,
+    /// Write the secrets of TLS sessions to the capture as well, so that Wireshark opens them
+    #[arg(long)]
+    key_log: bool,
+    /// Where what must outlive the process is kept; by default /var/lib/tapstack
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
     /// The control socket; by default /run/tapstack/TAP.sock
     #[arg(long, value_name = "PATH")]
     control: Option<PathBuf>,
@@ -69,6 +75,8 @@ impl Setup {
         }
         let daemon = &mut config.daemon;
         daemon.pcap = self.pcap.clone().or(daemon.pcap.take());
+        daemon.pcap_secrets |= self.key_log;
+        daemon.state = self.state.clone().or(daemon.state.take());
         daemon.control = self.control.clone().or(daemon.control.take());
         daemon.grace = self.grace.unwrap_or(daemon.grace);
         Ok((config, source))

@@ -7,11 +7,13 @@
 mod key;
 mod listen;
 mod queues;
+mod tls;
 mod validate;
 
 pub use key::TcpKey;
 pub use listen::Listen;
 pub use queues::{MAX_QUEUES, Queues};
+pub use tls::{Tls, TlsCertificate};
 
 use crate::base::limits;
 use crate::base::time::Duration;
@@ -48,6 +50,8 @@ pub struct Config {
     pub forwarding: Forwarding,
     /// The defaults of TCP connections.
     pub tcp: Tcp,
+    /// What is offered to clients that come encrypted.
+    pub tls: Tls,
     /// The web server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<Http>,
@@ -76,11 +80,23 @@ pub struct Daemon {
     /// A pcapng file that every frame is written to.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pcap: Option<PathBuf>,
+    /// The secrets of TLS sessions are written to it as well.
+    pub pcap_secrets: bool,
+    /// Where what must outlive the process is kept; by default `/var/lib/tapstack`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<PathBuf>,
 }
 
 impl Default for Daemon {
     fn default() -> Self {
-        Daemon { control: None, grace: Period::from_secs(5), busy_poll: Period(Duration::from_micros(50)), pcap: None }
+        Daemon {
+            control: None,
+            grace: Period::from_secs(5),
+            busy_poll: Period(Duration::from_micros(50)),
+            pcap: None,
+            pcap_secrets: false,
+            state: None,
+        }
     }
 }
 
@@ -311,6 +327,8 @@ impl Default for Tcp {
 pub struct Http {
     /// Where it listens.
     pub listen: Vec<Spanned<Listen>>,
+    /// Where it listens for TLS.
+    pub tls_listen: Vec<Spanned<Listen>>,
     /// The directory it serves; without one, only the built-in pages.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub root: Option<Spanned<PathBuf>>,
@@ -342,6 +360,7 @@ impl Default for Http {
     fn default() -> Self {
         Http {
             listen: vec![unwritten(Listen::Port(80))],
+            tls_listen: Vec::new(),
             root: None,
             state_page: true,
             connections: 16_384,
@@ -363,6 +382,8 @@ impl Default for Http {
 pub struct Pop3 {
     /// Where it listens.
     pub listen: Vec<Spanned<Listen>>,
+    /// Where it listens for TLS.
+    pub tls_listen: Vec<Spanned<Listen>>,
     /// The Maildir of each user; `{user}` stands for the name.
     pub maildir: Spanned<PathBuf>,
     /// Connections at once.
@@ -378,6 +399,7 @@ impl Default for Pop3 {
     fn default() -> Self {
         Pop3 {
             listen: vec![unwritten(Listen::Port(110))],
+            tls_listen: Vec::new(),
             maildir: unwritten("mail/{user}".into()),
             connections: 1_024,
             idle_timeout: Period::from_secs(600),
@@ -512,8 +534,8 @@ impl Config {
         interface.host = Some(unwritten(host(1)));
         Config {
             interfaces: vec![interface],
-            http: Some(Http::default()),
-            pop3: Some(Pop3::default()),
+            http: Some(Http { tls_listen: vec![unwritten(Listen::Port(443))], ..Http::default() }),
+            pop3: Some(Pop3 { tls_listen: vec![unwritten(Listen::Port(995))], ..Pop3::default() }),
             small: Some(Small::default()),
             ..Config::default()
         }
@@ -545,6 +567,8 @@ impl Config {
         let anchor = |path: &mut PathBuf| *path = folder.join(&*path);
         self.daemon.control.iter_mut().for_each(anchor);
         self.daemon.pcap.iter_mut().for_each(anchor);
+        self.daemon.state.iter_mut().for_each(anchor);
+        self.tls.paths().for_each(anchor);
         if let Some(root) = self.http.as_mut().and_then(|http| http.root.as_mut()) {
             anchor(root.as_mut());
         }
@@ -588,6 +612,17 @@ impl Config {
     pub fn queues(&self) -> u16 {
         let said = self.interfaces.iter().find_map(|interface| interface.queues.as_ref());
         said.map_or(1, |queues| queues.as_ref().count())
+    }
+
+    /// True if a service listens for TLS.
+    pub fn has_tls(&self) -> bool {
+        let http = self.http.iter().any(|http| !http.tls_listen.is_empty());
+        http || self.pop3.iter().any(|pop3| !pop3.tls_listen.is_empty())
+    }
+
+    /// Where what must outlive the process is kept.
+    pub fn state_path(&self) -> &Path {
+        self.daemon.state.as_deref().unwrap_or(Path::new("/var/lib/tapstack"))
     }
 
     /// Where the control socket is.

@@ -113,7 +113,8 @@ impl EventLoop {
     /// One of them can't be had.
     pub fn open(config: &Config, clock: Clock) -> Result<Vec<Self>, Failure> {
         let queues = config.queues();
-        let capture = config.daemon.pcap.as_deref().map(create_capture).transpose()?;
+        let secrets = config.daemon.pcap_secrets;
+        let capture = config.daemon.pcap.as_deref().map(|path| create_capture(path, secrets)).transpose()?;
         let busy_poll = config.busy_poll(usize::from(queues));
         let without_ports = |_| EventLoop::without_ports(capture.clone(), clock, Watch::new(busy_poll));
         let mut loops = (0..queues).map(without_ports).collect::<Result<Vec<_>, _>>()?;
@@ -177,6 +178,11 @@ impl EventLoop {
             // It only fails when the pipe is full, and then the loop is about to wake up anyway.
             let _ = waker.wake();
         }
+    }
+
+    /// What frames are captured to, if they are.
+    pub fn capture(&self) -> Option<&FileCapture> {
+        self.capture.as_ref()
     }
 
     /// Which of the loops it is.

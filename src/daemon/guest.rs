@@ -15,8 +15,13 @@ use crate::daemon::failure::Failure;
 use crate::daemon::memory::{self, Memory};
 use crate::daemon::services::{Services, accounts};
 use crate::daemon::show;
+use crate::daemon::tls::{identities, server_tls};
 use crate::physical::frame::{DeviceId, Frame, OutFrame};
+use crate::presentation::tls::ServerTls;
+use crate::presentation::tls::authority::is_due;
+use crate::presentation::tls::description::Description;
 use crate::session::host::Host;
+use crate::session::net::Net;
 use crate::session::throttle::SharedThrottle;
 use crate::session::verifier::Verifier;
 use crate::stack::Stack;
@@ -38,6 +43,8 @@ pub struct Common {
     pub verifier: Verifier,
     /// What failed logins cost, whichever queue they come over.
     pub throttle: SharedThrottle,
+    /// What is offered to clients that come encrypted, if any are awaited.
+    pub tls: Option<ServerTls>,
     /// What there is to show of each thread.
     pub board: Arc<Board>,
 }
@@ -55,7 +62,9 @@ pub fn run(config: Config, config_path: Option<&Path>, on_ready: impl FnOnce()) 
     let Some(mut first) = loops.pop() else { return Ok(()) };
     let verifier = Verifier::spawn(accounts(&config.accounts)?, first.caller())
         .map_err(|error| Failure::running(format!("the thread that checks passwords can't start: {error}")))?;
+    let tls = server_tls(&config, clock, first.capture())?;
     let common = Common {
+        tls,
         config: Arc::new(config),
         config_path: config_path.map(Path::to_owned),
         clock,
@@ -94,6 +103,9 @@ impl DaemonGuest {
         let host = Host::new(stack, unix_origin);
         let shutdown = Shutdown::new();
         Services { net: host.net(), place, common: &common, shutdown: &shutdown }.start()?;
+        if place.index == 0 {
+            host.net().spawn(renew_own_certificate(common.clone(), host.net().clone()));
+        }
         let guest = DaemonGuest { host, place, shutdown, memory: Memory::default(), common };
         guest.common.board.put_up(place.index, guest.snapshot(), Instant::ZERO);
         Ok(guest)
@@ -101,6 +113,26 @@ impl DaemonGuest {
 
     fn snapshot(&self) -> Snapshot {
         self.host.net().with_stack(|stack| stack.snapshot())
+    }
+}
+
+/// How often it is looked whether a certificate of our own ends soon.
+const RENEWAL: Duration = Duration::from_secs(12 * 3_600);
+
+/// Replaces a certificate of our own before it ends.
+async fn renew_own_certificate(common: Common, net: Net) {
+    let Some(tls) = common.tls.as_ref().filter(|_| common.config.tls.certificates.is_empty()) else { return };
+    loop {
+        net.sleep(RENEWAL).await;
+        let shown = tls.certificates().current();
+        let said = shown.first().and_then(|identity| Description::of(identity.certificate()).ok());
+        if said.is_some_and(|said| !is_due(&said, common.clock.unix_time())) {
+            continue;
+        }
+        match identities(&common.config, common.clock) {
+            Ok(identities) => tls.certificates().replace(identities),
+            Err(failure) => log::warn!("the certificate stays as it is: {failure}"),
+        }
     }
 }
 
@@ -159,12 +191,18 @@ impl Guest for DaemonGuest {
         };
         let read = Config::load(path).map_err(Failure::from).and_then(|(config, source)| {
             config.validate(&source)?;
-            accounts(&config.accounts)
+            let tls = self.common.tls.as_ref();
+            let identities = tls.map(|_| identities(&config, self.common.clock)).transpose()?;
+            Ok((accounts(&config.accounts)?, identities))
         });
         match read {
-            Ok(accounts) => {
+            Ok((accounts, identities)) => {
                 let count = accounts.names().count();
                 self.common.verifier.replace(accounts);
+                if let (Some(tls), Some(identities)) = (&self.common.tls, identities) {
+                    log::info!("reloaded {} certificates", identities.len());
+                    tls.certificates().replace(identities);
+                }
                 log::info!("reloaded {count} accounts; everything else takes a restart");
             }
             Err(failure) => log::warn!("not reloaded, everything stays as it is: {failure}"),

@@ -12,21 +12,25 @@ use crate::physical::tap::{Tap, TapError, TapOptions, is_down};
 use mio::event::Event;
 use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter};
 use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
 
 /// The capture that ports write to.
 pub type FileCapture = SharedCapture<BufWriter<File>>;
 
-/// Starts a capture to `path`.
+/// Starts a capture to `path`; one with `secrets` in it is for its owner alone.
 ///
 /// # Errors
 /// The file can't be written.
-pub fn create_capture(path: &Path) -> Result<FileCapture, Failure> {
-    let created = File::create(path).and_then(|file| Capture::new(BufWriter::new(file)));
+pub fn create_capture(path: &Path, secrets: bool) -> Result<FileCapture, Failure> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(if secrets { 0o600 } else { 0o666 });
+    let created = options.open(path).and_then(|file| Capture::new(BufWriter::new(file)));
+    let created = created.map(|capture| if secrets { capture.with_secrets() } else { capture });
     let capture = created.map_err(|error| {
         Failure::running(format!(
             "the capture can't be written: {}: {error}: choose another with --pcap",

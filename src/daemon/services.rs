@@ -2,12 +2,14 @@
 
 use crate::application::http::{self, Root, Site};
 use crate::application::pop3;
+use crate::application::secure::Secured;
 use crate::application::server::{Bounds, Shutdown};
 use crate::application::small::{self, Small};
 use crate::daemon::assemble::tcp_defaults;
 use crate::daemon::config::{self, Account, Listen};
 use crate::daemon::failure::Failure;
 use crate::daemon::guest::Common;
+use crate::presentation::tls::Acceptor;
 use crate::session::accounts::Accounts;
 use crate::session::clock::Clock;
 use crate::session::net::Net;
@@ -76,6 +78,12 @@ impl Services<'_> {
         Bounds { connections: connections.div_ceil(u32::from(self.place.count)) as usize, grace }
     }
 
+    /// One for each listener of a service that speaks these protocols. There is TLS wherever something listens for it.
+    fn acceptors(&self, protocols: &'static [&'static str]) -> impl Iterator<Item = Acceptor> {
+        let acceptor = self.common.tls.as_ref().map(|tls| tls.acceptor(protocols, self.clock()));
+        acceptor.into_iter().cycle()
+    }
+
     fn listen(
         &self,
         name: &str,
@@ -117,14 +125,14 @@ impl Services<'_> {
             to_value(board.read(place.index, own, net.now()))
         });
         let site = Rc::new(Site::new(settings, self.clock(), root, state));
+        let (own, bounds) = ((http.congestion, http.fast_open), self.bounds(http.connections));
         for listen in &http.listen {
-            let listener = self.listen("http", listen, (http.congestion, http.fast_open))?;
-            self.net.spawn(http::serve(
-                listener,
-                Rc::clone(&site),
-                self.bounds(http.connections),
-                self.shutdown.clone(),
-            ));
+            let listener = self.listen("http", listen, own)?;
+            self.net.spawn(http::serve(listener, Rc::clone(&site), bounds, self.shutdown.clone()));
+        }
+        for (listen, acceptor) in http.tls_listen.iter().zip(self.acceptors(&["http/1.1"])) {
+            let listener = Secured::new(self.listen("https", listen, own)?, acceptor);
+            self.net.spawn(http::serve(listener, Rc::clone(&site), bounds, self.shutdown.clone()));
         }
         Ok(())
     }
@@ -137,9 +145,13 @@ impl Services<'_> {
         };
         let (verifier, throttle) = (self.common.verifier.clone(), self.common.throttle.clone());
         let service = Rc::new(pop3::Service::new(settings, self.clock(), verifier, throttle));
+        let (own, bounds) = ((pop3.congestion, None), self.bounds(pop3.connections));
         for listen in &pop3.listen {
-            let listener = self.listen("pop3", listen, (pop3.congestion, None))?;
-            let bounds = self.bounds(pop3.connections);
+            let listener = self.listen("pop3", listen, own)?;
+            self.net.spawn(pop3::serve(listener, Rc::clone(&service), bounds, self.shutdown.clone()));
+        }
+        for (listen, acceptor) in pop3.tls_listen.iter().zip(self.acceptors(&["pop3"])) {
+            let listener = Secured::new(self.listen("pop3s", listen, own)?, acceptor);
             self.net.spawn(pop3::serve(listener, Rc::clone(&service), bounds, self.shutdown.clone()));
         }
         Ok(())

@@ -38,7 +38,7 @@ impl Daemon {
         let binary = binary();
         let config_file = format!("{name}.toml");
         let mut words = vec!["setpriv", "--pdeathsig", "KILL", binary.to_str().unwrap(), "run"];
-        words.extend(["--config", &config_file, "--control", control.to_str().unwrap()]);
+        words.extend(["--config", &config_file, "--control", control.to_str().unwrap(), "--state", "state"]);
         words.extend(flags);
         let running = Running::start(namespace.command(&words), &format!("the daemon {name}"), folder.join(name));
         Daemon { running, name: name.to_owned(), control }

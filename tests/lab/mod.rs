@@ -20,7 +20,7 @@ mod namespace;
 mod wire;
 
 pub use cable::{BadLine, Cable};
-pub use daemon::{Daemon, Lab, binary, offloads};
+pub use daemon::{Daemon, Lab, binary, offloads, queues};
 pub use namespace::{Namespace, Running};
 pub use wire::{http, noise, read_to_end, sha256};
 

@@ -10,7 +10,7 @@ const HTTP: &str = "[http]\nroot = \"www\"\n";
 #[test]
 fn without_a_configuration_it_is_a_host_that_answers() {
     let namespace = Namespace::new();
-    let mut daemon = namespace.start("exec tapstack run --control $PWD/control.sock");
+    let mut daemon = namespace.start("exec tapstack run --control $PWD/control.sock --state $PWD/state");
     daemon.wait_for_line("ready");
     assert_eq!(daemon.stdout(), "ready\n");
     namespace.run(&format!("ping -n -c 1 -W 2 {DAEMON} && curl -sSfL http://{DAEMON}/ | grep tapstack"));
@@ -112,7 +112,7 @@ fn the_control_socket_is_named_after_the_first_tap() {
     let namespace = Namespace::new();
     // A name of its own: /run is not part of the namespace.
     let tap = format!("t{}", namespace.name().trim_start_matches("ts-"));
-    let mut daemon = namespace.start(&format!("exec tapstack run --tap {tap}"));
+    let mut daemon = namespace.start(&format!("exec tapstack run --tap {tap} --state $PWD/state"));
     daemon.wait_for_line("ready");
     let said = namespace.run(&format!("tapstack show interfaces --tap {tap}"));
     assert!(said.contains(&tap) && said.contains("192.0.2.2/24"), "{said}");

@@ -15,8 +15,7 @@
 //! Who answers what: 400 [`head`], `presentation::chunked` and [`guard`]; 404, 405, 412, 416 [`files`]; 408 [`wire`];
 //! 413, 414, 417, 501 [`guard`]; 431 [`head`], at [`Config::header_limit`].
 //!
-//! Not here: HTTP/2, TLS, content encodings, several ranges in one answer, directory listings, uploads that
-//! are kept.
+//! Not here: HTTP/2, content encodings, several ranges in one answer, directory listings, uploads that are kept.
 
 mod access_log;
 mod answer;

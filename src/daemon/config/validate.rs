@@ -1,8 +1,10 @@
 //! What a configuration must satisfy beyond the types of its values. Each check is a function that names the
 //! first value at fault.
 
-use super::{Config, Flaw, Interface, Listen, MAX_QUEUES, Neighbour, Route, Small, TcpKey};
+use super::{Config, Flaw, Interface, Listen, MAX_QUEUES, Neighbour, Route, Small, TcpKey, TlsCertificate};
+use crate::daemon::tls::{client_roots, identity};
 use crate::physical::tap;
+use crate::presentation::tls::settings::ClientAuth;
 use crate::session::accounts::is_name;
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -24,6 +26,7 @@ pub(super) fn check(config: &Config) -> Result<(), Flaw> {
     check_listens(config)?;
     check_tcp(config)?;
     check_services(config)?;
+    check_tls(config)?;
     check_accounts(config)
 }
 
@@ -215,9 +218,12 @@ fn check_neighbour(neighbour: &Neighbour, config: &Config) -> Result<(), Flaw> {
 /// The services with the places they listen at.
 fn listens(config: &Config) -> Vec<(&'static str, &Spanned<Listen>)> {
     let http = config.http.iter().map(|http| ("http", http.listen.as_slice()));
+    let https = config.http.iter().map(|http| ("https", http.tls_listen.as_slice()));
     let pop3 = config.pop3.iter().map(|pop3| ("pop3", pop3.listen.as_slice()));
+    let pop3s = config.pop3.iter().map(|pop3| ("pop3s", pop3.tls_listen.as_slice()));
     let small = config.small.iter().flat_map(Small::services);
-    http.chain(pop3).chain(small).flat_map(|(name, list)| list.iter().map(move |listen| (name, listen))).collect()
+    let services = http.chain(https).chain(pop3).chain(pop3s).chain(small);
+    services.flat_map(|(name, list)| list.iter().map(move |listen| (name, listen))).collect()
 }
 
 fn check_listens(config: &Config) -> Result<(), Flaw> {
@@ -287,6 +293,43 @@ fn check_services(config: &Config) -> Result<(), Flaw> {
         return Err(Flaw::at(&pop3.maildir, message));
     }
     Ok(())
+}
+
+fn check_tls(config: &Config) -> Result<(), Flaw> {
+    let tls = &config.tls;
+    for named in &tls.certificates {
+        check_certificate(named)?;
+    }
+    let is_name = |name: &str| {
+        let name = name.strip_prefix("*.").unwrap_or(name);
+        let is_label = |label: &str| !label.is_empty() && label.bytes().all(|o| o.is_ascii_alphanumeric() || o == b'-');
+        name.parse::<IpAddr>().is_ok() || (name.len() < 254 && name.split('.').all(is_label))
+    };
+    if let Some(name) = tls.names.iter().find(|name| !is_name(name.as_ref())) {
+        return Err(Flaw::at(name, format!("`{}` is no host name", name.as_ref())));
+    }
+    if let Some(path) = &tls.client_ca {
+        client_roots(path.as_ref()).map_err(|failure| Flaw::at(path, failure.to_string()))?;
+    }
+    if *tls.client_auth.as_ref() != ClientAuth::None && tls.client_ca.is_none() {
+        return Err(Flaw::at(
+            &tls.client_auth,
+            "client_auth needs client_ca: a file of those who sign the clients' certificates",
+        ));
+    }
+    if config.daemon.pcap_secrets && config.daemon.pcap.is_none() {
+        let message = "there is no capture for the secrets to be in: add --pcap FILE, or set daemon.pcap";
+        return Err(Flaw { span: 0..0, message: message.to_owned() });
+    }
+    Ok(())
+}
+
+/// The certificate as it would be read.
+fn check_certificate(named: &TlsCertificate) -> Result<(), Flaw> {
+    let Err(failure) = identity(named) else { return Ok(()) };
+    let message = failure.to_string();
+    let is_of_key = message.starts_with(&format!("{}: ", named.key.as_ref().display()));
+    Err(Flaw::at(if is_of_key { &named.key } else { &named.certificate }, message))
 }
 
 fn check_accounts(config: &Config) -> Result<(), Flaw> {

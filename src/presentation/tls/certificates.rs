@@ -3,16 +3,14 @@
 //! The first is for everybody who names nobody, or somebody who is not here. All of them can be replaced while
 //! connections go on: those that have begun keep what they have.
 
+use super::description::Description;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use std::fmt;
-use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
-use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::{FromDer, X509Certificate};
 
 /// Why something is no certificate with its key.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -70,7 +68,8 @@ impl Identity {
             rustls::pki_types::pem::Error::NoItemsFound => CertificateError::NoKey,
             error => CertificateError::BadKey(error.to_string()),
         })?;
-        let names = if names.is_empty() { names_of(chain.first())? } else { names.to_vec() };
+        let own = || Description::of(chain.first().ok_or(CertificateError::NoCertificate)?).map(|said| said.names);
+        let names = if names.is_empty() { own()? } else { names.to_vec() };
         if names.is_empty() {
             return Err(CertificateError::NoNames);
         }
@@ -112,27 +111,6 @@ pub fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateErro
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     let chain = chain.map_err(|error| CertificateError::BadCertificate(error.to_string()))?;
     if chain.is_empty() { Err(CertificateError::NoCertificate) } else { Ok(chain) }
-}
-
-/// Host names and addresses of a certificate (RFC 5280 §4.2.1.6). Its common name is none of them (RFC 9525 §6.3).
-fn names_of(certificate: Option<&CertificateDer<'_>>) -> Result<Vec<String>, CertificateError> {
-    let der = certificate.ok_or(CertificateError::NoCertificate)?;
-    let bad = |error: &dyn fmt::Display| CertificateError::BadCertificate(error.to_string());
-    let (_, parsed) = X509Certificate::from_der(der).map_err(|error| bad(&error))?;
-    let names = parsed.subject_alternative_name().map_err(|error| bad(&error))?;
-    let names = names.iter().flat_map(|extension| &extension.value.general_names);
-    Ok(names
-        .filter_map(|name| match name {
-            GeneralName::DNSName(name) => Some((*name).to_owned()),
-            GeneralName::IPAddress(octets) => address(octets).map(|address| address.to_string()),
-            _ => None,
-        })
-        .collect())
-}
-
-fn address(octets: &[u8]) -> Option<IpAddr> {
-    let v4 = <[u8; 4]>::try_from(octets).map(IpAddr::from);
-    v4.or_else(|_| <[u8; 16]>::try_from(octets).map(IpAddr::from)).ok()
 }
 
 /// All certificates of a host.

@@ -10,15 +10,18 @@
 //! ```
 //!
 //! The cryptography and the protocol are rustls's with aws-lc; what is here is the glue: who asks the stream below when
-//! ([`session`]), which certificate is for whom ([`certificates`]), what is offered ([`settings`]), and how a
-//! conversation begins in the clear and goes on encrypted ([`stream`], RFC 2595, RFC 3207).
+//! ([`session`]), which certificate is for whom ([`certificates`]), what is offered ([`settings`]), who
+//! signs where nobody else has ([`authority`]), and how a conversation begins in the clear and goes on encrypted
+//! ([`stream`], RFC 2595, RFC 3207).
 //!
 //! Time is the clock's that is handed in. Randomness is aws-lc's own, from the operating system: a run with TLS in it is
 //! not octet for octet the same as the last.
 //!
 //! Not here: clients, 0-RTT (what is sent so could be sent again by somebody else), renegotiation, TLS 1.1 and before.
 
+pub mod authority;
 pub mod certificates;
+pub mod description;
 pub mod key_log;
 mod session;
 pub mod settings;
@@ -29,4 +32,4 @@ pub use settings::{Acceptor, ServerTls};
 pub use stream::TlsStream;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -21,14 +21,14 @@ use std::sync::Arc;
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A certificate that signs itself, with its key, as PEM.
-pub(super) struct Made {
+pub(crate) struct Made {
     pub(super) certificate: String,
     pub(super) key: String,
     pub(super) der: CertificateDer<'static>,
     pub(super) key_der: PrivateKeyDer<'static>,
 }
 
-pub(super) fn made(names: &[&str]) -> Made {
+pub(crate) fn made(names: &[&str]) -> Made {
     let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
     let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names).unwrap();
     let key_der = PrivateKeyDer::try_from(signing_key.serialize_der()).unwrap();
@@ -41,7 +41,7 @@ impl Made {
     }
 }
 
-pub(super) fn settings(made: &[&Made]) -> Settings {
+pub(crate) fn settings(made: &[&Made]) -> Settings {
     Settings {
         profile: Profile::Intermediate,
         certificates: Arc::new(Certificates::new(made.iter().map(|made| made.identity()).collect())),
@@ -55,7 +55,7 @@ pub(super) fn settings(made: &[&Made]) -> Settings {
 }
 
 /// A client that trusts these, and offers these versions.
-pub(super) fn client_config(made: &[&Made], versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+pub(crate) fn client_config(made: &[&Made], versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
     let mut roots = RootCertStore::empty();
     made.iter().for_each(|made| roots.add(made.der.clone()).unwrap());
     let builder = ClientConfig::builder_with_provider(Arc::new(provider())).with_protocol_versions(versions).unwrap();

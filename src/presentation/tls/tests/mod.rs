@@ -2,6 +2,7 @@
 
 mod agreeing;
 mod ending;
-mod fixtures;
+pub(crate) mod fixtures;
+mod issuing;
 mod passing;
 mod upgrading;
