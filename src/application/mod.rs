@@ -10,8 +10,11 @@
 //! which other tasks run: regular files have no readiness to wait for, and a piece comes from the page
 //! cache or costs one disk access.
 
+pub mod dialogue;
 pub mod http;
+pub mod mailbox;
 pub mod pop3;
+pub mod sasl;
 pub mod server;
 pub mod small;
 mod sockets;

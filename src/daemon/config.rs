@@ -369,6 +369,8 @@ pub struct Pop3 {
     pub connections: u32,
     /// How long a session may be silent (RFC 1939 §3 asks for at least ten minutes).
     pub idle_timeout: Period,
+    /// The least time between two logins of one account; 0: any.
+    pub login_delay: Period,
     /// The congestion control of its connections; by default that of `[tcp]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub congestion: Option<Algorithm>,
@@ -381,6 +383,7 @@ impl Default for Pop3 {
             maildir: unwritten("mail/{user}".into()),
             connections: 1_024,
             idle_timeout: Period::from_secs(600),
+            login_delay: Period::default(),
             congestion: None,
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! With several queues each thread has one: a stack with its services, and of the rest what [`Common`] holds.
 
+use crate::application::pop3::LoginDelays;
 use crate::application::server::Shutdown;
 use crate::base::random::Random;
 use crate::base::time::{Duration, Instant};
@@ -16,6 +17,7 @@ use crate::daemon::memory::{self, Memory};
 use crate::daemon::services::{Services, accounts};
 use crate::daemon::show;
 use crate::physical::frame::{DeviceId, Frame, OutFrame};
+use crate::session::errands::Errands;
 use crate::session::host::Host;
 use crate::session::throttle::SharedThrottle;
 use crate::session::verifier::Verifier;
@@ -24,6 +26,11 @@ use crate::stack::siblings::{Message, Place, To};
 use crate::stack::snapshot::Snapshot;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Threads that work on the disk: several, so that one commit of its journal serves several messages.
+const DISK_THREADS: usize = 4;
+/// Errands that wait for one of them.
+const DISK_QUEUE: usize = 1_024;
 
 /// What the threads of all queues have in common. Nothing of it is touched for a packet.
 #[derive(Clone)]
@@ -38,6 +45,10 @@ pub struct Common {
     pub verifier: Verifier,
     /// What failed logins cost, whichever queue they come over.
     pub throttle: SharedThrottle,
+    /// Who works on the disk.
+    pub errands: Errands,
+    /// When each account fetched its mail last.
+    pub login_delays: LoginDelays,
     /// What there is to show of each thread.
     pub board: Arc<Board>,
 }
@@ -55,12 +66,16 @@ pub fn run(config: Config, config_path: Option<&Path>, on_ready: impl FnOnce()) 
     let Some(mut first) = loops.pop() else { return Ok(()) };
     let verifier = Verifier::spawn(accounts(&config.accounts)?, first.caller())
         .map_err(|error| Failure::running(format!("the thread that checks passwords can't start: {error}")))?;
+    let errands = Errands::spawn("disk", DISK_THREADS, DISK_QUEUE, first.caller())
+        .map_err(|error| Failure::running(format!("the threads that write mail can't start: {error}")))?;
     let common = Common {
         config: Arc::new(config),
         config_path: config_path.map(Path::to_owned),
         clock,
         verifier,
         throttle: SharedThrottle::default(),
+        errands,
+        login_delays: LoginDelays::default(),
         board,
     };
     let mut guest = DaemonGuest::start(&common, &first)?;
@@ -86,6 +101,7 @@ impl DaemonGuest {
     pub fn start(common: &Common, event_loop: &EventLoop) -> Result<Self, Failure> {
         let mut common = common.clone();
         common.verifier = common.verifier.waking(event_loop.caller());
+        common.errands = common.errands.waking(event_loop.caller());
         let place = event_loop.place();
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| Failure::running(format!("no randomness can be had: {error}")))?;

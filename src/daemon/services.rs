@@ -1,15 +1,18 @@
 //! The services of the configuration, started on the stack's sockets.
 
 use crate::application::http::{self, Root, Site};
+use crate::application::mailbox::Mailboxes;
 use crate::application::pop3;
 use crate::application::server::{Bounds, Shutdown};
 use crate::application::small::{self, Small};
+use crate::base::random::Random;
 use crate::daemon::assemble::tcp_defaults;
 use crate::daemon::config::{self, Account, Listen};
 use crate::daemon::failure::Failure;
 use crate::daemon::guest::Common;
 use crate::session::accounts::Accounts;
 use crate::session::clock::Clock;
+use crate::session::entrance::Entrance;
 use crate::session::net::Net;
 use crate::session::tcp::{ListenOptions, TcpListener};
 use crate::session::udp::UdpSocket;
@@ -129,14 +132,25 @@ impl Services<'_> {
         Ok(())
     }
 
-    fn start_pop3(&self, pop3: &config::Pop3) -> Result<(), Failure> {
-        let settings = pop3::Config {
-            maildir: pop3.maildir.as_ref().clone(),
-            idle: pop3.idle_timeout.0,
-            ..pop3::Config::default()
-        };
+    /// The way in, with randomness of its own.
+    fn entrance(&self) -> Result<Entrance, Failure> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| Failure::running(format!("no randomness can be had: {error}")))?;
         let (verifier, throttle) = (self.common.verifier.clone(), self.common.throttle.clone());
-        let service = Rc::new(pop3::Service::new(settings, self.clock(), verifier, throttle));
+        Ok(Entrance::new(self.clock(), verifier, throttle, Random::from_key(key)))
+    }
+
+    fn start_pop3(&self, pop3: &config::Pop3) -> Result<(), Failure> {
+        let settings =
+            pop3::Config { idle: pop3.idle_timeout.0, login_delay: pop3.login_delay.0, ..pop3::Config::default() };
+        let service = Rc::new(pop3::Service {
+            config: settings,
+            clock: self.clock(),
+            entrance: self.entrance()?,
+            mailboxes: Mailboxes::new(pop3.maildir.as_ref()),
+            errands: self.common.errands.clone(),
+            delays: self.common.login_delays.clone(),
+        });
         for listen in &pop3.listen {
             let listener = self.listen("pop3", listen, (pop3.congestion, None))?;
             let bounds = self.bounds(pop3.connections);

@@ -2,7 +2,14 @@
 
 use super::*;
 use crate::application::testing::{Bench, Pipe, pipe};
+use crate::base::random::Random;
+use crate::session::accounts::Accounts;
 use crate::session::accounts::tests::cheap;
+use crate::session::sasl::scram::Entry;
+use crate::session::throttle::SharedThrottle;
+use crate::session::verifier::Verifier;
+use base64ct::{Base64, Encoding};
+use std::cell::RefCell;
 use std::fs;
 use std::io;
 use tempfile::TempDir;
@@ -27,10 +34,21 @@ fn house(messages: &[(&str, &str)]) -> House {
     for (name, content) in messages {
         fs::write(mail.path().join("alice").join(name), content).unwrap();
     }
-    let config = Config { maildir: mail.path().join("{user}"), ..Config::default() };
-    let verifier = Verifier::inline(cheap(&[("alice", "wonder land"), ("bob", "b")]));
-    let service = Rc::new(Service::new(config, bench.clock(), verifier, SharedThrottle::default()));
+    let accounts = cheap(&[("alice", "wonder land"), ("bob", "b")]);
+    let service = Rc::new(service(&bench, &mail, accounts));
     House { bench, mail, service, shutdown: Shutdown::new() }
+}
+
+fn service(bench: &Bench, mail: &TempDir, accounts: Accounts) -> Service {
+    let verifier = Verifier::inline(accounts);
+    Service {
+        config: Config::default(),
+        clock: bench.clock(),
+        entrance: Entrance::new(bench.clock(), verifier, SharedThrottle::default(), Random::from_seed(1)),
+        mailboxes: Mailboxes::new(mail.path().join("{user}")),
+        errands: Errands::inline(),
+        delays: LoginDelays::default(),
+    }
 }
 
 impl House {
@@ -131,7 +149,18 @@ fn the_capabilities_are_the_same_before_and_after_the_login() {
     let mut house = house(&TWO);
     let (pipe, _end) = house.connect();
     let before = house.say(&pipe, "CAPA");
-    for capability in ["TOP", "UIDL", "USER", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "EXPIRE NEVER"] {
+    for capability in [
+        "TOP",
+        "UIDL",
+        "USER",
+        "PIPELINING",
+        "RESP-CODES",
+        "AUTH-RESP-CODE",
+        "EXPIRE NEVER",
+        "SASL PLAIN",
+        "UTF8 USER",
+        "LANG",
+    ] {
         assert!(before.contains(&format!("\r\n{capability}\r\n")), "{capability} in {before}");
     }
     assert!(before.contains("\r\nIMPLEMENTATION tapstack") && before.ends_with("\r\n.\r\n"));
@@ -141,11 +170,102 @@ fn the_capabilities_are_the_same_before_and_after_the_login() {
 }
 
 #[test]
-fn a_bare_auth_lists_no_mechanisms_and_a_named_one_is_refused() {
-    let mut house = house(&[]);
+fn a_bare_auth_lists_the_mechanisms_and_plain_lets_in() {
+    let mut house = house(&TWO);
     let (pipe, _end) = house.connect();
-    assert_eq!(house.say(&pipe, "AUTH"), "+OK USER and PASS are the way in\r\n.\r\n");
-    assert_eq!(house.status(&pipe, "AUTH PLAIN AGEAYg=="), "-ERR");
+    assert_eq!(house.say(&pipe, "AUTH"), "+OK mechanisms follow\r\nPLAIN\r\n.\r\n");
+    assert_eq!(house.status(&pipe, "AUTH CRAM-MD5"), "-ERR");
+    assert_eq!(house.status(&pipe, "AUTH LOGIN"), "-ERR");
+    assert_eq!(house.say(&pipe, "AUTH PLAIN"), "+ \r\n");
+    assert_eq!(house.say(&pipe, "*"), "-ERR as you wish\r\n");
+    assert_eq!(house.status(&pipe, "AUTH PLAIN ?"), "-ERR");
+    assert_eq!(house.status(&pipe, "AUTH PLAIN ="), "-ERR");
+    let wrong = Base64::encode_string(b"\0alice\0wonderland");
+    assert_eq!(house.status(&pipe, &format!("AUTH PLAIN {wrong}")), "-ERR [AUTH]");
+    assert_eq!(house.say(&pipe, "AUTH PLAIN"), "", "the second attempt waits");
+    house.bench.pass(Duration::from_secs(1));
+    assert_eq!(pipe.text(), "+ \r\n");
+    let right = Base64::encode_string(b"\0alice\0wonder land");
+    assert_eq!(house.say(&pipe, &right), "+OK 2 messages (60 octets)\r\n");
+    assert_eq!(house.say(&pipe, "STAT"), "+OK 2 60\r\n");
+}
+
+#[test]
+fn a_response_may_be_longer_than_a_command_but_not_without_end() {
+    let mut house = house(&TWO);
+    let (pipe, end) = house.connect();
+    let long = Base64::encode_string(format!("\0alice\0{}", "x".repeat(900)).as_bytes());
+    assert_eq!(house.status(&pipe, &format!("AUTH PLAIN {long}")), "-ERR [AUTH]");
+    house.say(&pipe, "AUTH PLAIN");
+    house.bench.pass(Duration::from_secs(1));
+    assert_eq!(pipe.text(), "+ \r\n");
+    assert_eq!(house.status(&pipe, &"A".repeat(20_000)), "-ERR");
+    assert!(end.borrow().is_none());
+}
+
+/// What a client of SCRAM says last, by RFC 5802 §3 written once more.
+fn proof(password: &str, first: &str, challenge: &str) -> String {
+    let field = |mark: &str| challenge.split(',').find_map(|field| field.strip_prefix(mark)).unwrap().to_owned();
+    let salt = Base64::decode_vec(&field("s=")).unwrap();
+    crate::session::sasl::scram::tests::client_final(password, &salt, field("i=").parse().unwrap(), first, challenge)
+}
+
+#[test]
+fn scram_lets_in_without_telling_the_password_once_everyone_has_an_entry() {
+    let mut house = house(&TWO);
+    let accounts = cheap(&[("alice", "wonder land")]);
+    let entry = Entry::derive(b"wonder land", b"salt", 16).to_string();
+    let scram = service(&house.bench, &house.mail, accounts.with_scram("alice", &entry).unwrap());
+    house.service = Rc::new(scram);
+    let (pipe, _end) = house.connect();
+    assert_eq!(house.say(&pipe, "AUTH"), "+OK mechanisms follow\r\nSCRAM-SHA-256\r\nPLAIN\r\n.\r\n");
+    let first = "n=alice,r=abcdef";
+    let begin = Base64::encode_string(format!("n,,{first}").as_bytes());
+    let challenge = house.say(&pipe, &format!("AUTH SCRAM-SHA-256 {begin}"));
+    let challenge = challenge.strip_prefix("+ ").unwrap().trim_end();
+    let challenge = String::from_utf8(Base64::decode_vec(challenge).unwrap()).unwrap();
+    let last = proof("wonder land", first, &challenge);
+    let signature = house.say(&pipe, &Base64::encode_string(last.as_bytes()));
+    let signature = Base64::decode_vec(signature.strip_prefix("+ ").unwrap().trim_end()).unwrap();
+    assert!(signature.starts_with(b"v="));
+    assert_eq!(house.say(&pipe, ""), "+OK 2 messages (60 octets)\r\n");
+}
+
+#[test]
+fn languages_are_listed_and_utf8_is_taken_before_the_login() {
+    let mut house = house(&TWO);
+    let (pipe, _end) = house.connect();
+    assert_eq!(house.say(&pipe, "LANG"), "+OK languages follow\r\nen English\r\n.\r\n");
+    assert_eq!(house.status(&pipe, "LANG en"), "+OK");
+    assert_eq!(house.status(&pipe, "LANG de"), "-ERR");
+    assert_eq!(house.status(&pipe, "UTF8"), "+OK");
+    house.say(&pipe, "USER alice");
+    assert_eq!(house.status(&pipe, "PASS wonder land"), "+OK");
+    assert_eq!(house.status(&pipe, "LANG *"), "+OK");
+    assert_eq!(house.status(&pipe, "UTF8"), "-ERR", "RFC 6856 §2: only in the AUTHORIZATION state");
+}
+
+#[test]
+fn a_login_too_soon_after_the_last_is_refused_whoever_serves_it() {
+    let mut house = house(&TWO);
+    let delays = LoginDelays::default();
+    let delayed = |house: &House| {
+        let mut service = service(&house.bench, &house.mail, cheap(&[("alice", "wonder land")]));
+        service.config.login_delay = Duration::from_secs(60);
+        service.delays = delays.clone();
+        Rc::new(service)
+    };
+    house.service = delayed(&house);
+    let (pipe, _end) = house.log_in();
+    house.say(&pipe, "QUIT");
+    house.service = delayed(&house);
+    let (pipe, _end) = house.connect();
+    assert!(house.say(&pipe, "CAPA").contains("\r\nLOGIN-DELAY 60\r\n"));
+    house.say(&pipe, "USER alice");
+    assert_eq!(house.status(&pipe, "PASS wonder land"), "-ERR [LOGIN-DELAY]");
+    house.bench.pass(Duration::from_secs(60));
+    house.say(&pipe, "USER alice");
+    assert_eq!(house.status(&pipe, "PASS wonder land"), "+OK");
 }
 
 #[test]
@@ -385,23 +505,36 @@ fn a_client_that_takes_nothing_for_ten_minutes_is_gone() {
 }
 
 #[test]
-fn sizes_are_read_once_and_again_for_another_file() {
+fn sizes_are_written_down_and_hold_for_sessions_to_come() {
     let mut house = house(&TWO);
-    let _ = house.log_in();
-    assert_eq!(house.service.sizes.borrow().len(), 2);
-    let _ = house.log_in();
-    assert_eq!(house.service.sizes.borrow().len(), 2);
-    fs::write(house.mail.path().join("alice/new/3.c"), "123\n").unwrap();
+    let root = house.mail.path().join("alice");
     let (pipe, _end) = house.log_in();
-    assert_eq!(house.say(&pipe, "LIST 1"), "+OK 1 5\r\n");
-    assert_eq!(house.service.sizes.borrow().len(), 3);
+    house.say(&pipe, "QUIT");
+    assert_eq!(
+        fs::read_to_string(root.join("tapstack-sizes")).unwrap(),
+        "tapstack sizes 1\n28 1000.first\n32 2000.second\nend\n"
+    );
+    // Nobody reads them again: the content is gone, the size stays.
+    fs::write(root.join("cur/1000.first:2,S"), "").unwrap();
+    fs::write(root.join("new/1500.c"), "123\n").unwrap();
+    fs::write(root.join("new/1501.c,S=4,W=99"), "123\n").unwrap();
+    let (pipe, _end) = house.log_in();
+    assert_eq!(house.say(&pipe, "LIST"), "+OK 4 messages (164 octets)\r\n1 28\r\n2 5\r\n3 99\r\n4 32\r\n.\r\n");
+    house.say(&pipe, "QUIT");
+    // What is torn counts as nothing.
+    for torn in ["", "tapstack sizes 1\n28 1000.first\n32 2000", "tapstack sizes 2\n28 1000.first\nend\n", "\0\0\0\0"] {
+        fs::write(root.join("tapstack-sizes"), torn).unwrap();
+        let (pipe, _end) = house.log_in();
+        assert_eq!(house.say(&pipe, "STAT"), "+OK 4 136\r\n", "{torn:?}");
+        house.say(&pipe, "QUIT");
+    }
 }
 
 #[test]
 fn a_name_can_not_lead_out_of_the_mail_folder() {
-    let config = Config::default();
+    let mailboxes = Mailboxes::new("mail/{user}");
     for name in ["../alice", "..", "", "a/b", "a\0b", "."] {
-        assert_eq!(config.maildir_of(name), None, "{name:?}");
+        assert_eq!(mailboxes.of(name), None, "{name:?}");
     }
-    assert_eq!(config.maildir_of("alice"), Some("mail/alice".into()));
+    assert_eq!(mailboxes.of("alice"), Some("mail/alice".into()));
 }
