@@ -178,3 +178,47 @@ impl<'a, S: AsyncRead + AsyncWrite + Connection + Unpin> Dialogue<'a, S> {
 fn late() -> io::Error {
     io::ErrorKind::TimedOut.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::application::testing::{Bench, pipe};
+
+    #[test]
+    fn what_was_sent_ahead_of_a_layer_is_not_heard_behind_it() {
+        let mut bench = Bench::default();
+        let (ours, theirs) = pipe(1 << 10);
+        let (clock, shutdown) = (bench.clock(), Shutdown::new());
+        ours.put("STLS\r\nDELE 1\r\n");
+        let heard = bench.spawn(async move {
+            let idle = Duration::from_secs(60);
+            let mut plain = Dialogue::new(theirs, LineReader::new(100), &*clock, &shutdown, idle);
+            let first = plain.hear().await.unwrap();
+            plain.say("+OK begin");
+            let stream = plain.into_stream().await.unwrap();
+            let mut layered = Dialogue::new(stream, LineReader::new(100), &*clock, &shutdown, idle);
+            [first, layered.hear().await.unwrap()]
+        });
+        assert_eq!(ours.text(), "+OK begin\r\n");
+        ours.put("STAT\r\n");
+        bench.run();
+        assert_eq!(heard.take(), Some([Heard::Line(b"STLS".to_vec()), Heard::Line(b"STAT".to_vec())]));
+    }
+
+    #[test]
+    fn octets_that_are_no_lines_are_read_between_lines() {
+        let mut bench = Bench::default();
+        let (ours, theirs) = pipe(1 << 10);
+        let (clock, shutdown) = (bench.clock(), Shutdown::new());
+        ours.put("BDAT 5\r\na\r\nbcNOOP\r\n");
+        let heard = bench.spawn(async move {
+            let mut dialogue = Dialogue::new(theirs, LineReader::new(100), &*clock, &shutdown, Duration::from_secs(60));
+            let first = dialogue.hear().await.unwrap();
+            let octets = dialogue.read(9).await.unwrap();
+            dialogue.unread(&octets[5..]);
+            (first, octets[..5].to_vec(), dialogue.hear().await.unwrap())
+        });
+        let expected = (Heard::Line(b"BDAT 5".to_vec()), b"a\r\nbc".to_vec(), Heard::Line(b"NOOP".to_vec()));
+        assert_eq!(heard.take(), Some(expected));
+    }
+}

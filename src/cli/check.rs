@@ -39,6 +39,11 @@ fn summary(config: &Config) -> String {
             pop3.maildir.as_ref().display()
         ));
     }
+    for (name, listen) in config.smtp.iter().flat_map(|smtp| smtp.listens()).filter(|(_, listen)| !listen.is_empty()) {
+        let domains: Vec<&str> =
+            config.smtp.iter().flat_map(|smtp| &smtp.domains).map(|name| name.as_ref().as_str()).collect();
+        lines.push(format!("{name} on {}: mail for {}", ports(listen), domains.join(", ")));
+    }
     for (name, listen) in config.small.iter().flat_map(|small| small.services()) {
         if !listen.is_empty() {
             lines.push(format!("{name} on {}", ports(listen)));

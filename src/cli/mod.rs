@@ -47,7 +47,11 @@ enum Command {
     Show(show::Show),
     /// Make the hash of a password for an `[[account]]`.
     #[command(after_long_help = PASSWORD_EXAMPLES)]
-    Password,
+    Password {
+        /// Make what SCRAM-SHA-256 needs of the password instead, for `scram` of the `[[account]]`
+        #[arg(long)]
+        scram: bool,
+    },
     /// Connect two TAP devices with a cable that loses, delays, reorders, repeats and damages frames.
     #[command(after_long_help = CABLE_EXAMPLES)]
     Cable(cable::CableArguments),
@@ -112,7 +116,7 @@ pub fn main() -> ExitCode {
         Command::Run(setup) => run(&setup),
         Command::Check(setup) => check::run(&setup),
         Command::Show(show) => show.run(),
-        Command::Password => password::run(),
+        Command::Password { scram } => password::run(scram),
         Command::Cable(cable) => cable.run(),
     };
     match result {

@@ -4,6 +4,7 @@
 
 use crate::application::pop3::LoginDelays;
 use crate::application::server::Shutdown;
+use crate::application::smtp::Visitors;
 use crate::base::random::Random;
 use crate::base::time::{Duration, Instant};
 use crate::daemon::assemble::stack_config;
@@ -49,6 +50,8 @@ pub struct Common {
     pub errands: Errands,
     /// When each account fetched its mail last.
     pub login_delays: LoginDelays,
+    /// Who brings mail.
+    pub visitors: Visitors,
     /// What there is to show of each thread.
     pub board: Arc<Board>,
 }
@@ -76,6 +79,7 @@ pub fn run(config: Config, config_path: Option<&Path>, on_ready: impl FnOnce()) 
         throttle: SharedThrottle::default(),
         errands,
         login_delays: LoginDelays::default(),
+        visitors: Visitors::default(),
         board,
     };
     let mut guest = DaemonGuest::start(&common, &first)?;

@@ -1,10 +1,11 @@
 //! The services of the configuration, started on the stack's sockets.
 
 use crate::application::http::{self, Root, Site};
-use crate::application::mailbox::Mailboxes;
+use crate::application::mailbox::{Mailboxes, delivery};
 use crate::application::pop3;
 use crate::application::server::{Bounds, Shutdown};
 use crate::application::small::{self, Small};
+use crate::application::smtp::{self, Role};
 use crate::base::random::Random;
 use crate::daemon::assemble::tcp_defaults;
 use crate::daemon::config::{self, Account, Listen};
@@ -44,7 +45,10 @@ pub struct Services<'a> {
 /// One of them is none; validation has said so before.
 pub fn accounts(accounts: &[Account]) -> Result<Accounts, Failure> {
     let pairs = accounts.iter().map(|account| (account.name.as_ref().as_str(), account.password.as_ref().as_str()));
-    Accounts::new(pairs).map_err(|error| Failure::Usage(error.to_string()))
+    let mut with_scram = accounts.iter().filter_map(|account| Some((account.name.as_ref(), account.scram.as_ref()?)));
+    Accounts::new(pairs)
+        .and_then(|known| with_scram.try_fold(known, |known, (name, entry)| known.with_scram(name, entry.as_ref())))
+        .map_err(|error| Failure::Usage(error.to_string()))
 }
 
 impl Services<'_> {
@@ -58,6 +62,9 @@ impl Services<'_> {
         }
         if let Some(pop3) = &self.common.config.pop3 {
             self.start_pop3(pop3)?;
+        }
+        if let Some(smtp) = &self.common.config.smtp {
+            self.start_smtp(smtp)?;
         }
         if let Some(small) = &self.common.config.small {
             let services = [Small::Echo, Small::Discard, Small::Chargen, Small::Daytime];
@@ -147,7 +154,7 @@ impl Services<'_> {
             config: settings,
             clock: self.clock(),
             entrance: self.entrance()?,
-            mailboxes: Mailboxes::new(pop3.maildir.as_ref()),
+            mailboxes: self.mailboxes(),
             errands: self.common.errands.clone(),
             delays: self.common.login_delays.clone(),
         });
@@ -155,6 +162,45 @@ impl Services<'_> {
             let listener = self.listen("pop3", listen, (pop3.congestion, None))?;
             let bounds = self.bounds(pop3.connections);
             self.net.spawn(pop3::serve(listener, Rc::clone(&service), bounds, self.shutdown.clone()));
+        }
+        Ok(())
+    }
+
+    fn mailboxes(&self) -> Mailboxes {
+        Mailboxes::new(self.common.config.maildir())
+    }
+
+    fn start_smtp(&self, smtp: &config::Smtp) -> Result<(), Failure> {
+        let settings = smtp::Config {
+            host: smtp.effective_host().to_owned(),
+            domains: smtp.domains.iter().map(|domain| domain.as_ref().clone()).collect(),
+            postmaster: smtp.postmaster.as_ref().map(|name| name.as_ref().clone()),
+            message_size: smtp.message_size.as_ref().0,
+            recipients: *smtp.recipients.as_ref() as usize,
+            client_connections: smtp.client_connections,
+            client_rate: smtp.client_rate,
+            allow_plaintext_auth: smtp.allow_plaintext_auth,
+            idle: smtp.idle_timeout.0,
+            ..smtp::Config::default()
+        };
+        let service = Rc::new(smtp::Service {
+            config: settings,
+            clock: self.clock(),
+            entrance: self.entrance()?,
+            mailboxes: self.mailboxes(),
+            errands: self.common.errands.clone(),
+            visitors: self.common.visitors.clone(),
+        });
+        let roles = [Role::Receive, Role::Lmtp, Role::Submission];
+        for (role, (name, listens)) in roles.into_iter().zip(smtp.listens()) {
+            for listen in listens {
+                let listener = self.listen(name, listen, (smtp.congestion, None))?;
+                let bounds = self.bounds(smtp.connections);
+                self.net.spawn(smtp::serve(listener, Rc::clone(&service), role, bounds, self.shutdown.clone()));
+            }
+        }
+        if self.place.index == 0 {
+            self.net.spawn(sweep(Rc::clone(&service)));
         }
         Ok(())
     }
@@ -171,6 +217,18 @@ impl Services<'_> {
             self.net.spawn(async move { small::serve_datagrams(service, &socket, &clock, &shutdown).await });
         }
         Ok(())
+    }
+}
+
+/// Removes what a killed daemon left of mail that it never acknowledged.
+async fn sweep(service: Rc<smtp::Service>) {
+    let since_1970 = service.clock.unix_time();
+    for user in service.entrance.verifier().accounts().names() {
+        let Some(root) = service.mailboxes.of(user) else { continue };
+        let swept = service.errands.send(move || delivery::sweep(&root, since_1970)).await;
+        if let Ok(Err(error)) = swept {
+            log::warn!("the drafts in the Maildir of {user:?} can't be looked at: {error}");
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! What a configuration must satisfy beyond the types of its values. Each check is a function that names the
 //! first value at fault.
 
-use super::{Config, Flaw, Interface, Listen, MAX_QUEUES, Neighbour, Route, Small, TcpKey};
+use super::{Config, Flaw, Interface, Listen, MAX_QUEUES, Neighbour, Route, Small, Smtp, TcpKey};
 use crate::physical::tap;
 use crate::session::accounts::is_name;
+use crate::session::sasl::scram::Entry;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use toml::Spanned;
@@ -216,8 +217,13 @@ fn check_neighbour(neighbour: &Neighbour, config: &Config) -> Result<(), Flaw> {
 fn listens(config: &Config) -> Vec<(&'static str, &Spanned<Listen>)> {
     let http = config.http.iter().map(|http| ("http", http.listen.as_slice()));
     let pop3 = config.pop3.iter().map(|pop3| ("pop3", pop3.listen.as_slice()));
+    let smtp = config.smtp.iter().flat_map(Smtp::listens);
     let small = config.small.iter().flat_map(Small::services);
-    http.chain(pop3).chain(small).flat_map(|(name, list)| list.iter().map(move |listen| (name, listen))).collect()
+    http.chain(pop3)
+        .chain(smtp)
+        .chain(small)
+        .flat_map(|(name, list)| list.iter().map(move |listen| (name, listen)))
+        .collect()
 }
 
 fn check_listens(config: &Config) -> Result<(), Flaw> {
@@ -286,7 +292,8 @@ fn check_services(config: &Config) -> Result<(), Flaw> {
         let message = format!("maildir `{}` would be everyone's: put {{user}} in it", pop3.maildir.as_ref().display());
         return Err(Flaw::at(&pop3.maildir, message));
     }
-    Ok(())
+    let of_pop3 = config.pop3.as_ref().map(|pop3| pop3.maildir.as_ref());
+    config.smtp.as_ref().map_or(Ok(()), |smtp| smtp.check(&config.accounts, of_pop3))
 }
 
 fn check_accounts(config: &Config) -> Result<(), Flaw> {
@@ -304,6 +311,10 @@ fn check_accounts(config: &Config) -> Result<(), Flaw> {
         if !is_argon2(account.password.as_ref()) {
             let message = format!("the password of `{name}` is not a hash: make one with `tapstack password`");
             return Err(Flaw::at(&account.password, message));
+        }
+        if let Some(scram) = account.scram.as_ref().filter(|scram| Entry::parse(scram.as_ref()).is_none()) {
+            let message = format!("the scram of `{name}` is none: make one with `tapstack password --scram`");
+            return Err(Flaw::at(scram, message));
         }
     }
     Ok(())
