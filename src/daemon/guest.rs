@@ -2,6 +2,7 @@
 //!
 //! With several queues each thread has one: a stack with its services, and of the rest what [`Common`] holds.
 
+use crate::application::mailbox::quota::Quota;
 use crate::application::pop3::LoginDelays;
 use crate::application::server::Shutdown;
 use crate::application::smtp::Visitors;
@@ -50,6 +51,8 @@ pub struct Common {
     pub errands: Errands,
     /// When each account fetched its mail last.
     pub login_delays: LoginDelays,
+    /// How much mail each may have.
+    pub quota: Quota,
     /// Who brings mail.
     pub visitors: Visitors,
     /// What there is to show of each thread.
@@ -61,6 +64,7 @@ pub struct Common {
 /// # Errors
 /// Something can't be had, or a device is gone.
 pub fn run(config: Config, config_path: Option<&Path>, on_ready: impl FnOnce()) -> Result<(), Failure> {
+    memory::give_back_large_pieces_at_once();
     let clock = Clock::start();
     let grace = config.daemon.grace.0;
     let mut loops = EventLoop::open(&config, clock)?;
@@ -71,6 +75,7 @@ pub fn run(config: Config, config_path: Option<&Path>, on_ready: impl FnOnce()) 
         .map_err(|error| Failure::running(format!("the thread that checks passwords can't start: {error}")))?;
     let errands = Errands::spawn("disk", DISK_THREADS, DISK_QUEUE, first.caller())
         .map_err(|error| Failure::running(format!("the threads that write mail can't start: {error}")))?;
+    let quota = Quota::new(config.smtp.as_ref().map_or(0, |smtp| smtp.quota.0));
     let common = Common {
         config: Arc::new(config),
         config_path: config_path.map(Path::to_owned),
@@ -79,6 +84,7 @@ pub fn run(config: Config, config_path: Option<&Path>, on_ready: impl FnOnce()) 
         throttle: SharedThrottle::default(),
         errands,
         login_delays: LoginDelays::default(),
+        quota,
         visitors: Visitors::default(),
         board,
     };

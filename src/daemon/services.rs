@@ -187,7 +187,7 @@ impl Services<'_> {
             config: settings,
             clock: self.clock(),
             entrance: self.entrance()?,
-            mailboxes: self.mailboxes(),
+            mailboxes: self.mailboxes().with_quota(self.common.quota.clone()),
             errands: self.common.errands.clone(),
             visitors: self.common.visitors.clone(),
         });

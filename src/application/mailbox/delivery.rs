@@ -10,6 +10,7 @@
 //!
 //! Several threads deliver at once, so that one commit of the file system's journal serves several messages.
 
+use super::quota::Quota;
 use super::{is_folder, name, sync_folder};
 use crate::base::time::Duration;
 use crate::presentation::dot_stuffing::Stuffer;
@@ -30,6 +31,7 @@ pub struct Draft {
     /// Whom it is for: their Maildirs.
     to: Vec<PathBuf>,
     host: String,
+    quota: Quota,
     name: String,
     /// The file in someone's `tmp/`, once there is one.
     file: Option<(File, PathBuf)>,
@@ -41,9 +43,9 @@ pub struct Draft {
 
 impl Draft {
     /// A message for the Maildirs `to`, begun at `since_1970`. Touches no disk.
-    pub fn new(to: Vec<PathBuf>, since_1970: Duration, host: &str) -> Draft {
+    pub(super) fn new(to: Vec<PathBuf>, since_1970: Duration, host: &str, quota: Quota) -> Draft {
         let name = name::unique(since_1970, host);
-        Draft { to, host: host.to_owned(), name, file: None, stored: 0, wire: Stuffer::default(), error: None }
+        Draft { to, host: host.to_owned(), quota, name, file: None, stored: 0, wire: Stuffer::default(), error: None }
     }
 
     /// What the message will be known by, but for its size.
@@ -111,9 +113,13 @@ impl Draft {
 
     /// Makes it seen in one Maildir, for good.
     fn place(&self, root: &Path, since_1970: Duration) -> io::Result<PathBuf> {
+        self.quota.check(root, self.stored)?;
         let path = self.link(root, since_1970)?;
         match sync_folder(&root.join("new")) {
-            Ok(()) => Ok(path),
+            Ok(()) => {
+                self.quota.on_delivery(root, self.stored);
+                Ok(path)
+            }
             Err(error) => {
                 take_back(&path);
                 Err(error)

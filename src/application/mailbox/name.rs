@@ -36,7 +36,16 @@ pub fn base(name: &[u8]) -> &[u8] {
 
 /// The size on the wire, where the base of the name tells it.
 pub fn wire_size(base: &[u8]) -> Option<u64> {
-    let digits = base.split(|octet| *octet == b',').skip(1).find_map(|field| field.strip_prefix(b"W="))?;
+    field(base, b"W=")
+}
+
+/// The size of the file, where the base of the name tells it.
+pub fn stored_size(base: &[u8]) -> Option<u64> {
+    field(base, b"S=")
+}
+
+fn field(base: &[u8], mark: &[u8]) -> Option<u64> {
+    let digits = base.split(|octet| *octet == b',').skip(1).find_map(|field| field.strip_prefix(mark))?;
     std::str::from_utf8(digits).ok().filter(|digits| digits.bytes().all(|digit| digit.is_ascii_digit()))?.parse().ok()
 }
 

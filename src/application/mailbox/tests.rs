@@ -12,7 +12,12 @@ use tempfile::TempDir;
 const NOW: Duration = Duration::from_secs(1_795_348_800);
 
 fn draft(to: &[&Path], text: &str) -> Draft {
-    let mut draft = Draft::new(to.iter().map(|root| root.to_path_buf()).collect(), NOW, "host");
+    draft_within(Quota::default(), to, text)
+}
+
+fn draft_within(quota: Quota, to: &[&Path], text: &str) -> Draft {
+    let to = to.iter().map(|root| root.to_path_buf()).collect();
+    let mut draft = Mailboxes::new("{user}").with_quota(quota).draft(to, NOW, "host");
     draft.append(text.as_bytes());
     draft
 }
@@ -103,13 +108,35 @@ fn a_folder_that_is_a_link_gets_no_mail() {
 #[test]
 fn a_link_in_the_place_of_the_draft_is_not_written_through() {
     let mail = TempDir::new().unwrap();
-    let mut draft = Draft::new(vec![mail.path().to_owned()], NOW, "host");
+    let mut draft = Mailboxes::new("{user}").draft(vec![mail.path().to_owned()], NOW, "host");
     fs::create_dir_all(mail.path().join("tmp")).unwrap();
     std::os::unix::fs::symlink(mail.path().join("secret"), mail.path().join("tmp").join(draft.name())).unwrap();
     draft.append(b"x\n");
     draft.append(b"more\n");
     assert_eq!(draft.deliver(NOW, true)[0].as_ref().unwrap_err().kind(), io::ErrorKind::AlreadyExists);
     assert!(!mail.path().join("secret").exists());
+}
+
+#[test]
+fn a_maildir_takes_no_more_than_its_quota_whoever_fills_it() {
+    let mail = TempDir::new().unwrap();
+    let quota = Quota::new(100);
+    let deliver = |octets: usize| {
+        let results = draft_within(quota.clone(), &[mail.path()], &"x".repeat(octets)).deliver(NOW, true);
+        results.into_iter().next().unwrap().map_err(|error| error.kind())
+    };
+    assert_eq!(deliver(101), Err(io::ErrorKind::QuotaExceeded));
+    assert_eq!(deliver(60), Ok(()));
+    assert_eq!(deliver(41), Err(io::ErrorKind::QuotaExceeded));
+    // What other programs deliver counts, and what they remove.
+    fs::write(mail.path().join("cur/1.other:2,S"), "x".repeat(30)).unwrap();
+    assert_eq!(deliver(11), Err(io::ErrorKind::QuotaExceeded));
+    assert_eq!(deliver(10), Ok(()));
+    fs::remove_file(mail.path().join("cur/1.other:2,S")).unwrap();
+    assert_eq!(deliver(31), Err(io::ErrorKind::QuotaExceeded));
+    assert_eq!(deliver(30), Ok(()));
+    assert_eq!(deliver(1), Err(io::ErrorKind::QuotaExceeded));
+    assert_eq!(names(&mail.path().join("tmp")).len(), 0);
 }
 
 #[test]

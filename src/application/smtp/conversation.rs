@@ -221,7 +221,7 @@ impl<S: AsyncRead + AsyncWrite + Connection + Unpin> Conversation<'_, S> {
     /// The message that begins, read by `lines`.
     fn incoming(&self, mail: &Transaction, lines: Unstuffer) -> Incoming {
         let (service, since_1970) = (self.service, self.service.clock.unix_time());
-        let draft = mail.draft(since_1970, &service.config.host);
+        let draft = service.mailboxes.draft(mail.maildirs(), since_1970, &service.config.host);
         let (greeting, client) =
             self.hello.as_ref().map_or((Greeting::Helo, ""), |(greeting, client)| (*greeting, client));
         let trace = Trace {

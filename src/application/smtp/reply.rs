@@ -33,6 +33,7 @@ pub(super) const TOO_MANY_MISTAKES: Reply = fixed(421, "4.7.0", "too many mistak
 pub(super) const TOO_FAST: Reply = fixed(450, "4.7.1", "too many messages from your address; come back later");
 pub(super) const TOO_MANY_RECIPIENTS: Reply =
     fixed(452, "4.5.3", "too many recipients; send it to the others separately");
+pub(super) const MAILBOX_FULL: Reply = fixed(452, "4.2.2", "the mailbox is full; come back later");
 pub(super) const DISK_FULL: Reply = fixed(452, "4.3.1", "there is no room for mail now; come back later");
 pub(super) const DISK_TROUBLE: Reply = fixed(451, "4.3.0", "the mail can't be stored now; come back later");
 pub(super) const BUSY: Reply = fixed(451, "4.3.2", "too much to do at once; come back later");

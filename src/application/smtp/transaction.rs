@@ -4,7 +4,6 @@ use super::address::Address;
 use super::command::Mail;
 use super::incoming::Incoming;
 use super::reply::{self, Reply};
-use crate::application::mailbox::delivery::Draft;
 use crate::base::time::Duration;
 use crate::session::errands::Errands;
 use std::io;
@@ -47,9 +46,9 @@ impl Transaction {
         }
     }
 
-    /// A draft for all of them.
-    pub(super) fn draft(&self, since_1970: Duration, host: &str) -> Draft {
-        Draft::new(self.maildirs.clone(), since_1970, host)
+    /// The Maildirs of all of them.
+    pub(super) fn maildirs(&self) -> Vec<PathBuf> {
+        self.maildirs.clone()
     }
 
     /// Delivers the message. Gives the replies: one for all, or with `each` one for each recipient.
@@ -84,10 +83,12 @@ impl Transaction {
 /// what a person can put right.
 fn trouble(error: &io::Error) -> Reply {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    if error.kind() == QuotaExceeded {
+        return reply::MAILBOX_FULL;
+    }
     log::warn!(target: "tapstack::smtp", "a message can't be stored: {error}");
-    if matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge) {
-        reply::DISK_FULL
-    } else {
-        reply::DISK_TROUBLE
+    match error.kind() {
+        StorageFull | FileTooLarge => reply::DISK_FULL,
+        _ => reply::DISK_TROUBLE,
     }
 }

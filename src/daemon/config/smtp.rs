@@ -34,6 +34,8 @@ pub struct Smtp {
     pub maildir: Option<Spanned<PathBuf>>,
     /// The largest message.
     pub message_size: Spanned<ByteCount>,
+    /// Octets that each Maildir may hold; 0: as many as there is room for.
+    pub quota: ByteCount,
     /// People one message may be for.
     pub recipients: Spanned<u32>,
     /// Connections at once.
@@ -62,6 +64,7 @@ impl Default for Smtp {
             postmaster: None,
             maildir: None,
             message_size: unwritten(ByteCount(25 << 20)),
+            quota: ByteCount(0),
             recipients: unwritten(100),
             connections: 1_024,
             client_connections: 50,
