@@ -1,14 +1,14 @@
 //! Whole conversations over a pipe, with mail in a folder of their own.
 
+mod login;
+
 use super::*;
 use crate::application::testing::{Bench, Pipe, pipe};
 use crate::base::random::Random;
 use crate::session::accounts::Accounts;
 use crate::session::accounts::tests::cheap;
-use crate::session::sasl::scram::Entry;
 use crate::session::throttle::SharedThrottle;
 use crate::session::verifier::Verifier;
-use base64ct::{Base64, Encoding};
 use std::cell::RefCell;
 use std::fs;
 use std::io;
@@ -170,68 +170,6 @@ fn the_capabilities_are_the_same_before_and_after_the_login() {
 }
 
 #[test]
-fn a_bare_auth_lists_the_mechanisms_and_plain_lets_in() {
-    let mut house = house(&TWO);
-    let (pipe, _end) = house.connect();
-    assert_eq!(house.say(&pipe, "AUTH"), "+OK mechanisms follow\r\nPLAIN\r\n.\r\n");
-    assert_eq!(house.status(&pipe, "AUTH CRAM-MD5"), "-ERR");
-    assert_eq!(house.status(&pipe, "AUTH LOGIN"), "-ERR");
-    assert_eq!(house.say(&pipe, "AUTH PLAIN"), "+ \r\n");
-    assert_eq!(house.say(&pipe, "*"), "-ERR as you wish\r\n");
-    assert_eq!(house.status(&pipe, "AUTH PLAIN ?"), "-ERR");
-    assert_eq!(house.status(&pipe, "AUTH PLAIN ="), "-ERR");
-    let wrong = Base64::encode_string(b"\0alice\0wonderland");
-    assert_eq!(house.status(&pipe, &format!("AUTH PLAIN {wrong}")), "-ERR [AUTH]");
-    assert_eq!(house.say(&pipe, "AUTH PLAIN"), "", "the second attempt waits");
-    house.bench.pass(Duration::from_secs(1));
-    assert_eq!(pipe.text(), "+ \r\n");
-    let right = Base64::encode_string(b"\0alice\0wonder land");
-    assert_eq!(house.say(&pipe, &right), "+OK 2 messages (60 octets)\r\n");
-    assert_eq!(house.say(&pipe, "STAT"), "+OK 2 60\r\n");
-}
-
-#[test]
-fn a_response_may_be_longer_than_a_command_but_not_without_end() {
-    let mut house = house(&TWO);
-    let (pipe, end) = house.connect();
-    let long = Base64::encode_string(format!("\0alice\0{}", "x".repeat(900)).as_bytes());
-    assert_eq!(house.status(&pipe, &format!("AUTH PLAIN {long}")), "-ERR [AUTH]");
-    house.say(&pipe, "AUTH PLAIN");
-    house.bench.pass(Duration::from_secs(1));
-    assert_eq!(pipe.text(), "+ \r\n");
-    assert_eq!(house.status(&pipe, &"A".repeat(20_000)), "-ERR");
-    assert!(end.borrow().is_none());
-}
-
-/// What a client of SCRAM says last, by RFC 5802 §3 written once more.
-fn proof(password: &str, first: &str, challenge: &str) -> String {
-    let field = |mark: &str| challenge.split(',').find_map(|field| field.strip_prefix(mark)).unwrap().to_owned();
-    let salt = Base64::decode_vec(&field("s=")).unwrap();
-    crate::session::sasl::scram::tests::client_final(password, &salt, field("i=").parse().unwrap(), first, challenge)
-}
-
-#[test]
-fn scram_lets_in_without_telling_the_password_once_everyone_has_an_entry() {
-    let mut house = house(&TWO);
-    let accounts = cheap(&[("alice", "wonder land")]);
-    let entry = Entry::derive(b"wonder land", b"salt", 16).to_string();
-    let scram = service(&house.bench, &house.mail, accounts.with_scram("alice", &entry).unwrap());
-    house.service = Rc::new(scram);
-    let (pipe, _end) = house.connect();
-    assert_eq!(house.say(&pipe, "AUTH"), "+OK mechanisms follow\r\nSCRAM-SHA-256\r\nPLAIN\r\n.\r\n");
-    let first = "n=alice,r=abcdef";
-    let begin = Base64::encode_string(format!("n,,{first}").as_bytes());
-    let challenge = house.say(&pipe, &format!("AUTH SCRAM-SHA-256 {begin}"));
-    let challenge = challenge.strip_prefix("+ ").unwrap().trim_end();
-    let challenge = String::from_utf8(Base64::decode_vec(challenge).unwrap()).unwrap();
-    let last = proof("wonder land", first, &challenge);
-    let signature = house.say(&pipe, &Base64::encode_string(last.as_bytes()));
-    let signature = Base64::decode_vec(signature.strip_prefix("+ ").unwrap().trim_end()).unwrap();
-    assert!(signature.starts_with(b"v="));
-    assert_eq!(house.say(&pipe, ""), "+OK 2 messages (60 octets)\r\n");
-}
-
-#[test]
 fn languages_are_listed_and_utf8_is_taken_before_the_login() {
     let mut house = house(&TWO);
     let (pipe, _end) = house.connect();
@@ -243,29 +181,6 @@ fn languages_are_listed_and_utf8_is_taken_before_the_login() {
     assert_eq!(house.status(&pipe, "PASS wonder land"), "+OK");
     assert_eq!(house.status(&pipe, "LANG *"), "+OK");
     assert_eq!(house.status(&pipe, "UTF8"), "-ERR", "RFC 6856 §2: only in the AUTHORIZATION state");
-}
-
-#[test]
-fn a_login_too_soon_after_the_last_is_refused_whoever_serves_it() {
-    let mut house = house(&TWO);
-    let delays = LoginDelays::default();
-    let delayed = |house: &House| {
-        let mut service = service(&house.bench, &house.mail, cheap(&[("alice", "wonder land")]));
-        service.config.login_delay = Duration::from_secs(60);
-        service.delays = delays.clone();
-        Rc::new(service)
-    };
-    house.service = delayed(&house);
-    let (pipe, _end) = house.log_in();
-    house.say(&pipe, "QUIT");
-    house.service = delayed(&house);
-    let (pipe, _end) = house.connect();
-    assert!(house.say(&pipe, "CAPA").contains("\r\nLOGIN-DELAY 60\r\n"));
-    house.say(&pipe, "USER alice");
-    assert_eq!(house.status(&pipe, "PASS wonder land"), "-ERR [LOGIN-DELAY]");
-    house.bench.pass(Duration::from_secs(60));
-    house.say(&pipe, "USER alice");
-    assert_eq!(house.status(&pipe, "PASS wonder land"), "+OK");
 }
 
 #[test]
@@ -282,6 +197,31 @@ fn a_whole_session_pipelined_in_one_segment_is_answered_in_order() {
     );
     assert!(end.borrow().is_some());
     assert_eq!((house.names("cur"), house.names("new")), (vec![], vec![]));
+}
+
+#[test]
+fn a_session_is_answered_alike_however_it_is_cut() {
+    let script =
+        "CAPA\r\nUSER alice\r\nPASS wonder land\r\nSTAT\r\nUIDL\r\nTOP 2 1\r\nRETR 1\r\nDELE 1\r\nFOO\r\nQUIT\r\n";
+    let run = |pieces: &[&[u8]]| {
+        let mut house = house(&TWO);
+        let (pipe, end) = house.connect();
+        let mut said = String::new();
+        for piece in pieces {
+            pipe.put(piece);
+            house.bench.run();
+            said += &pipe.text();
+        }
+        assert!(end.borrow().is_some());
+        (said, house.names("cur"), house.names("new"))
+    };
+    let whole = run(&[script.as_bytes()]);
+    assert!(whole.0.ends_with("+OK bye (1 messages left)\r\n"), "{}", whole.0);
+    for cut in 0..script.len() {
+        let (first, second) = script.as_bytes().split_at(cut);
+        assert_eq!(run(&[first, second]), whole, "cut at {cut}");
+    }
+    assert_eq!(run(&script.as_bytes().chunks(1).collect::<Vec<_>>()), whole);
 }
 
 #[test]
@@ -321,47 +261,6 @@ fn a_shutdown_ends_sessions_and_deletes_nothing() {
     house.bench.run();
     assert!(end.borrow().is_some() && pipe.is_closed());
     assert_eq!(house.names("cur").len(), 1);
-}
-
-#[test]
-fn a_maildrop_has_one_session_at_a_time() {
-    let mut house = house(&TWO);
-    let (first, _end) = house.log_in();
-    let (second, _end) = house.connect();
-    house.say(&second, "USER alice");
-    assert_eq!(house.status(&second, "PASS wonder land"), "-ERR [IN-USE]");
-    house.say(&first, "QUIT");
-    house.say(&second, "USER alice");
-    assert_eq!(house.status(&second, "PASS wonder land"), "+OK");
-}
-
-#[test]
-fn failed_logins_are_slowed_down_and_the_third_closes_the_connection() {
-    let mut house = house(&TWO);
-    let (pipe, end) = house.connect();
-    house.say(&pipe, "USER alice");
-    assert_eq!(house.status(&pipe, "PASS wrong"), "-ERR [AUTH]");
-    house.say(&pipe, "USER nobody");
-    assert_eq!(house.say(&pipe, "PASS wonder land"), "", "the second attempt waits");
-    house.bench.pass(Duration::from_secs(1));
-    assert_eq!(pipe.text(), "-ERR [AUTH] name or password is wrong\r\n");
-    house.say(&pipe, "USER alice");
-    assert_eq!(house.say(&pipe, "PASS wonderland"), "");
-    house.bench.pass(Duration::from_secs(2));
-    assert_eq!(pipe.text(), "-ERR [AUTH] name or password is wrong\r\n");
-    assert!(end.borrow().is_some() && pipe.is_closed());
-}
-
-#[test]
-fn pass_comes_right_after_user() {
-    let mut house = house(&TWO);
-    let (pipe, _end) = house.connect();
-    house.say(&pipe, "USER alice");
-    house.say(&pipe, "AUTH");
-    assert_eq!(house.status(&pipe, "PASS wonder land"), "-ERR");
-    house.say(&pipe, "USER bob");
-    assert_eq!(house.status(&pipe, "PASS b"), "+OK");
-    assert_eq!(house.say(&pipe, "STAT"), "+OK 0 0\r\n", "bob has no Maildir, which is no mail");
 }
 
 #[test]
