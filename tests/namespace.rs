@@ -31,6 +31,10 @@ mod namespace_forwarding;
 mod namespace_http;
 #[path = "namespace/icmp.rs"]
 mod namespace_icmp;
+#[path = "namespace/mail.rs"]
+mod namespace_mail;
+#[path = "namespace/mail_kills.rs"]
+mod namespace_mail_kills;
 #[path = "namespace/many.rs"]
 mod namespace_many;
 #[path = "namespace/offload.rs"]

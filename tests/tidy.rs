@@ -31,9 +31,9 @@ const TOUCHES_OS: [(&str, &str); 10] = [
     ("src/application/http/files", "files under the web root"),
     ("src/application/http/answer.rs", "sends an open file"),
     ("src/application/http/validators.rs", "what a file's metadata says of it"),
-    ("src/application/pop3/maildrop", "the Maildir"),
-    ("src/session/accounts", "password checks run on a worker thread"),
-    ("src/session/verifier", "password checks run on a worker thread"),
+    ("src/application/mailbox", "the Maildirs"),
+    ("src/application/pop3/maildrop", "an open message"),
+    ("src/session/errands", "the threads for work that blocks"),
     ("src/main.rs", "the command"),
 ];
 

@@ -1,6 +1,7 @@
 //! The services on the stack: two hosts on one cable, in virtual time.
 
 use crate::application::secure::Secured;
+use crate::application::mailbox::Mailboxes;
 use crate::application::server::{Bounds, Shutdown};
 use crate::application::small::{self, Small};
 use crate::application::{http, pop3};
@@ -13,6 +14,8 @@ use crate::presentation::tls::ServerTls;
 use crate::presentation::tls::tests::fixtures::{client_config, made, settings};
 use crate::session::accounts::tests::cheap;
 use crate::session::clock::Clock;
+use crate::session::entrance::Entrance;
+use crate::session::errands::Errands;
 use crate::session::host::Host;
 use crate::session::net::Net;
 use crate::session::tcp::{TcpListener, TcpStream};
@@ -209,9 +212,16 @@ fn mail_is_fetched_over_the_stack() {
     let mail = tempfile::TempDir::new().unwrap();
     std::fs::create_dir_all(mail.path().join("alice/new")).unwrap();
     std::fs::write(mail.path().join("alice/new/1.a"), "Subject: x\n\nhello\n").unwrap();
-    let config = pop3::Config { maildir: mail.path().join("{user}"), ..pop3::Config::default() };
     let verifier = Verifier::inline(cheap(&[("alice", "secret")]));
-    let service = Rc::new(pop3::Service::new(config, cable.clock(), verifier, SharedThrottle::default()));
+    let random = Random::from_seed(1);
+    let service = Rc::new(pop3::Service {
+        config: pop3::Config::default(),
+        clock: cable.clock(),
+        entrance: Entrance::new(cable.clock(), verifier, SharedThrottle::default(), random),
+        mailboxes: Mailboxes::new(mail.path().join("{user}")),
+        errands: Errands::inline(),
+        delays: pop3::LoginDelays::default(),
+    });
     let listener = cable.listener(1110);
     cable.server.net().spawn(pop3::serve(listener, service, Bounds::default(), Shutdown::new()));
     let answer = cable.run(|net| talk(net, 1110, "USER alice\r\nPASS secret\r\nRETR 1\r\nDELE 1\r\nQUIT\r\n"));

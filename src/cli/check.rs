@@ -47,6 +47,11 @@ fn summary(config: &Config) -> String {
     if let Some(pop3) = config.pop3.iter().find(|pop3| !pop3.tls_listen.is_empty()) {
         lines.push(format!("pop3s on {}: the same", ports(&pop3.tls_listen)));
     }
+    for (name, listen) in config.smtp.iter().flat_map(|smtp| smtp.listens()).filter(|(_, listen)| !listen.is_empty()) {
+        let domains: Vec<&str> =
+            config.smtp.iter().flat_map(|smtp| &smtp.domains).map(|name| name.as_ref().as_str()).collect();
+        lines.push(format!("{name} on {}: mail for {}", ports(listen), domains.join(", ")));
+    }
     if config.has_tls() {
         lines.extend(tls(config));
     }

@@ -48,7 +48,11 @@ enum Command {
     Show(show::Show),
     /// Make the hash of a password for an `[[account]]`.
     #[command(after_long_help = PASSWORD_EXAMPLES)]
-    Password,
+    Password {
+        /// Make what SCRAM-SHA-256 needs of the password instead, for `scram` of the `[[account]]`
+        #[arg(long)]
+        scram: bool,
+    },
     /// Print the certificates of TLS, or export, install or uninstall the local authority that signed them.
     #[command(after_long_help = CERTIFICATE_EXAMPLES)]
     Certificate(certificate::Certificate),
@@ -127,7 +131,7 @@ pub fn main() -> ExitCode {
         Command::Run(setup) => run(&setup),
         Command::Check(setup) => check::run(&setup),
         Command::Show(show) => show.run(),
-        Command::Password => password::run(),
+        Command::Password { scram } => password::run(scram),
         Command::Certificate(certificate) => certificate.run(),
         Command::Cable(cable) => cable.run(),
     };

@@ -1,11 +1,12 @@
-//! `tapstack password`: the Argon2id hash of a password, for an `[[account]]`.
+//! `tapstack password`: the Argon2id hash of a password, or what SCRAM needs of it, for an `[[account]]`.
 
 use crate::daemon::failure::Failure;
 use crate::session::accounts;
+use crate::session::sasl::scram::{Entry, ITERATIONS};
 use std::io::{self, BufRead, IsTerminal};
 
 /// Asks on a terminal, or takes the first line of standard input.
-pub(super) fn run() -> Result<(), Failure> {
+pub(super) fn run(is_scram: bool) -> Result<(), Failure> {
     let failed = |error: io::Error| Failure::running(format!("the password can't be read: {error}"));
     let password = if io::stdin().is_terminal() {
         let password = rpassword::prompt_password("Password: ").map_err(failed)?;
@@ -20,6 +21,17 @@ pub(super) fn run() -> Result<(), Failure> {
     };
     if password.is_empty() {
         return Err(Failure::Usage("the password is empty: type one, or pipe it in as one line".to_owned()));
+    }
+    if is_scram {
+        if !password.bytes().all(|octet| octet.is_ascii_graphic() || octet == b' ') {
+            let message = "a password for SCRAM is of printable ASCII: others would have to be prepared (RFC 4013)";
+            return Err(Failure::Usage(message.to_owned()));
+        }
+        let mut salt = [0; 16];
+        getrandom::fill(&mut salt).map_err(|error| Failure::running(format!("no randomness can be had: {error}")))?;
+        let entry = Entry::derive(password.as_bytes(), &salt, ITERATIONS);
+        super::print(&format!("{entry}\n"));
+        return Ok(());
     }
     let hash = accounts::hash(password.as_bytes())
         .map_err(|error| Failure::running(format!("the password can't be hashed: {error}")))?;

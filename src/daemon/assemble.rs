@@ -110,7 +110,8 @@ fn policy(config: &Config) -> Policy {
     let mut policy = Policy::new();
     let http = config.http.iter().flat_map(|http| http.listen.iter().chain(&http.tls_listen));
     let pop3 = config.pop3.iter().flat_map(|pop3| pop3.listen.iter().chain(&pop3.tls_listen));
-    for listen in http.chain(pop3) {
+    let smtp = config.smtp.iter().flat_map(config::Smtp::listens).flat_map(|(_, listen)| listen);
+    for listen in http.chain(pop3).chain(smtp) {
         policy.allow(Protocol::Tcp, listen.as_ref().socket_addr().port());
     }
     for listen in config.small.iter().flat_map(config::Small::services).flat_map(|(_, listen)| listen) {
@@ -151,7 +152,7 @@ mod tests {
     #[test]
     fn only_the_ports_that_services_name_may_be_bound() {
         let policy = policy(&Config::without_file());
-        for port in [7, 9, 13, 19, 80, 110, 443, 995] {
+        for port in [7, 9, 13, 19, 25, 80, 110, 443, 995] {
             assert!(policy.check(Protocol::Tcp, port).is_ok(), "{port}");
         }
         assert!(policy.check(Protocol::Udp, 7).is_ok());

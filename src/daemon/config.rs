@@ -7,12 +7,14 @@
 mod key;
 mod listen;
 mod queues;
+mod smtp;
 mod tls;
 mod validate;
 
 pub use key::TcpKey;
 pub use listen::Listen;
 pub use queues::{MAX_QUEUES, Queues};
+pub use smtp::Smtp;
 pub use tls::{Tls, TlsCertificate};
 
 use crate::base::limits;
@@ -55,9 +57,12 @@ pub struct Config {
     /// The web server.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub http: Option<Http>,
-    /// The mail server.
+    /// The server that people fetch their mail from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pop3: Option<Pop3>,
+    /// The server that takes mail.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smtp: Option<Smtp>,
     /// The users.
     #[serde(rename = "account")]
     pub accounts: Vec<Account>,
@@ -390,6 +395,8 @@ pub struct Pop3 {
     pub connections: u32,
     /// How long a session may be silent (RFC 1939 §3 asks for at least ten minutes).
     pub idle_timeout: Period,
+    /// The least time between two logins of one account; 0: any.
+    pub login_delay: Period,
     /// The congestion control of its connections; by default that of `[tcp]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub congestion: Option<Algorithm>,
@@ -403,6 +410,7 @@ impl Default for Pop3 {
             maildir: unwritten("mail/{user}".into()),
             connections: 1_024,
             idle_timeout: Period::from_secs(600),
+            login_delay: Period::default(),
             congestion: None,
         }
     }
@@ -416,6 +424,9 @@ pub struct Account {
     pub name: Spanned<String>,
     /// The hash that `tapstack password` made.
     pub password: Spanned<String>,
+    /// What SCRAM needs of the password, as `tapstack password --scram` made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scram: Option<Spanned<String>>,
 }
 
 impl fmt::Debug for Account {
@@ -536,6 +547,7 @@ impl Config {
             interfaces: vec![interface],
             http: Some(Http { tls_listen: vec![unwritten(Listen::Port(443))], ..Http::default() }),
             pop3: Some(Pop3 { tls_listen: vec![unwritten(Listen::Port(995))], ..Pop3::default() }),
+            smtp: Some(Smtp::default()),
             small: Some(Small::default()),
             ..Config::default()
         }
@@ -575,6 +587,9 @@ impl Config {
         if let Some(pop3) = &mut self.pop3 {
             anchor(pop3.maildir.as_mut());
         }
+        if let Some(maildir) = self.smtp.as_mut().and_then(|smtp| smtp.maildir.as_mut()) {
+            anchor(maildir.as_mut());
+        }
     }
 
     /// Checks what the types can't say.
@@ -588,6 +603,13 @@ impl Config {
     /// The effective configuration as a file would say it, defaults included.
     pub fn to_toml(&self) -> String {
         toml::to_string(self).unwrap_or_else(|error| format!("# can't be written as TOML: {error}\n"))
+    }
+
+    /// Where everyone's mail is.
+    pub fn maildir(&self) -> PathBuf {
+        let of_smtp = self.smtp.as_ref().and_then(|smtp| smtp.maildir.as_ref());
+        let of_pop3 = self.pop3.as_ref().map(|pop3| &pop3.maildir);
+        of_smtp.or(of_pop3).map_or_else(|| Pop3::default().maildir.into_inner(), |maildir| maildir.as_ref().clone())
     }
 
     /// The TAP devices, each once, in the order of the interfaces.

@@ -2,7 +2,10 @@
 //!
 //! With several queues each thread has one: a stack with its services, and of the rest what [`Common`] holds.
 
+use crate::application::mailbox::quota::Quota;
+use crate::application::pop3::LoginDelays;
 use crate::application::server::Shutdown;
+use crate::application::smtp::Visitors;
 use crate::base::random::Random;
 use crate::base::time::{Duration, Instant};
 use crate::daemon::assemble::stack_config;
@@ -20,6 +23,7 @@ use crate::physical::frame::{DeviceId, Frame, OutFrame};
 use crate::presentation::tls::ServerTls;
 use crate::presentation::tls::authority::is_due;
 use crate::presentation::tls::description::Description;
+use crate::session::errands::Errands;
 use crate::session::host::Host;
 use crate::session::net::Net;
 use crate::session::throttle::SharedThrottle;
@@ -29,6 +33,11 @@ use crate::stack::siblings::{Message, Place, To};
 use crate::stack::snapshot::Snapshot;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Threads that work on the disk: several, so that one commit of its journal serves several messages.
+const DISK_THREADS: usize = 4;
+/// Errands that wait for one of them.
+const DISK_QUEUE: usize = 1_024;
 
 /// What the threads of all queues have in common. Nothing of it is touched for a packet.
 #[derive(Clone)]
@@ -45,6 +54,14 @@ pub struct Common {
     pub throttle: SharedThrottle,
     /// What is offered to clients that come encrypted, if any are awaited.
     pub tls: Option<ServerTls>,
+    /// Who works on the disk.
+    pub errands: Errands,
+    /// When each account fetched its mail last.
+    pub login_delays: LoginDelays,
+    /// How much mail each may have.
+    pub quota: Quota,
+    /// Who brings mail.
+    pub visitors: Visitors,
     /// What there is to show of each thread.
     pub board: Arc<Board>,
 }
@@ -54,6 +71,7 @@ pub struct Common {
 /// # Errors
 /// Something can't be had, or a device is gone.
 pub fn run(config: Config, config_path: Option<&Path>, on_ready: impl FnOnce()) -> Result<(), Failure> {
+    memory::give_back_large_pieces_at_once();
     let clock = Clock::start();
     let grace = config.daemon.grace.0;
     let mut loops = EventLoop::open(&config, clock)?;
@@ -63,6 +81,9 @@ pub fn run(config: Config, config_path: Option<&Path>, on_ready: impl FnOnce()) 
     let verifier = Verifier::spawn(accounts(&config.accounts)?, first.caller())
         .map_err(|error| Failure::running(format!("the thread that checks passwords can't start: {error}")))?;
     let tls = server_tls(&config, clock, first.capture())?;
+    let errands = Errands::spawn("disk", DISK_THREADS, DISK_QUEUE, first.caller())
+        .map_err(|error| Failure::running(format!("the threads that write mail can't start: {error}")))?;
+    let quota = Quota::new(config.smtp.as_ref().map_or(0, |smtp| smtp.quota.0));
     let common = Common {
         tls,
         config: Arc::new(config),
@@ -70,6 +91,10 @@ pub fn run(config: Config, config_path: Option<&Path>, on_ready: impl FnOnce()) 
         clock,
         verifier,
         throttle: SharedThrottle::default(),
+        errands,
+        login_delays: LoginDelays::default(),
+        quota,
+        visitors: Visitors::default(),
         board,
     };
     let mut guest = DaemonGuest::start(&common, &first)?;
@@ -95,6 +120,7 @@ impl DaemonGuest {
     pub fn start(common: &Common, event_loop: &EventLoop) -> Result<Self, Failure> {
         let mut common = common.clone();
         common.verifier = common.verifier.waking(event_loop.caller());
+        common.errands = common.errands.waking(event_loop.caller());
         let place = event_loop.place();
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| Failure::running(format!("no randomness can be had: {error}")))?;

@@ -65,6 +65,23 @@ pub(super) fn give_back() {
     }
 }
 
+/// From so many bytes on a piece of memory comes from the system by itself, and goes back when it is freed.
+const LARGE: libc::c_int = 1 << 20;
+/// So much may lie free at the end of a heap, which is what the C library gets to by itself.
+const SPARE: libc::c_int = 64 << 20;
+
+/// Has large pieces of memory given back when they are freed. Otherwise the C library learns to keep ever larger ones:
+/// the listings of a few large mailboxes would leave each thread a heap of their size.
+pub(super) fn give_back_large_pieces_at_once() {
+    #[cfg(target_env = "gnu")]
+    #[expect(unsafe_code, reason = "the C library's allocator has no safe interface")]
+    // SAFETY: it takes no pointers, and no other thread runs yet.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, LARGE);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, SPARE);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

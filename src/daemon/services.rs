@@ -1,10 +1,13 @@
 //! The services of the configuration, started on the stack's sockets.
 
 use crate::application::http::{self, Root, Site};
+use crate::application::mailbox::{Mailboxes, delivery};
 use crate::application::pop3;
 use crate::application::secure::Secured;
 use crate::application::server::{Bounds, Shutdown};
 use crate::application::small::{self, Small};
+use crate::application::smtp::{self, Role};
+use crate::base::random::Random;
 use crate::daemon::assemble::tcp_defaults;
 use crate::daemon::config::{self, Account, Listen};
 use crate::daemon::failure::Failure;
@@ -12,6 +15,7 @@ use crate::daemon::guest::Common;
 use crate::presentation::tls::Acceptor;
 use crate::session::accounts::Accounts;
 use crate::session::clock::Clock;
+use crate::session::entrance::Entrance;
 use crate::session::net::Net;
 use crate::session::tcp::{ListenOptions, TcpListener};
 use crate::session::udp::UdpSocket;
@@ -43,7 +47,10 @@ pub struct Services<'a> {
 /// One of them is none; validation has said so before.
 pub fn accounts(accounts: &[Account]) -> Result<Accounts, Failure> {
     let pairs = accounts.iter().map(|account| (account.name.as_ref().as_str(), account.password.as_ref().as_str()));
-    Accounts::new(pairs).map_err(|error| Failure::Usage(error.to_string()))
+    let mut with_scram = accounts.iter().filter_map(|account| Some((account.name.as_ref(), account.scram.as_ref()?)));
+    Accounts::new(pairs)
+        .and_then(|known| with_scram.try_fold(known, |known, (name, entry)| known.with_scram(name, entry.as_ref())))
+        .map_err(|error| Failure::Usage(error.to_string()))
 }
 
 impl Services<'_> {
@@ -57,6 +64,9 @@ impl Services<'_> {
         }
         if let Some(pop3) = &self.common.config.pop3 {
             self.start_pop3(pop3)?;
+        }
+        if let Some(smtp) = &self.common.config.smtp {
+            self.start_smtp(smtp)?;
         }
         if let Some(small) = &self.common.config.small {
             let services = [Small::Echo, Small::Discard, Small::Chargen, Small::Daytime];
@@ -137,14 +147,25 @@ impl Services<'_> {
         Ok(())
     }
 
-    fn start_pop3(&self, pop3: &config::Pop3) -> Result<(), Failure> {
-        let settings = pop3::Config {
-            maildir: pop3.maildir.as_ref().clone(),
-            idle: pop3.idle_timeout.0,
-            ..pop3::Config::default()
-        };
+    /// The way in, with randomness of its own.
+    fn entrance(&self) -> Result<Entrance, Failure> {
+        let mut key = [0; 32];
+        getrandom::fill(&mut key).map_err(|error| Failure::running(format!("no randomness can be had: {error}")))?;
         let (verifier, throttle) = (self.common.verifier.clone(), self.common.throttle.clone());
-        let service = Rc::new(pop3::Service::new(settings, self.clock(), verifier, throttle));
+        Ok(Entrance::new(self.clock(), verifier, throttle, Random::from_key(key)))
+    }
+
+    fn start_pop3(&self, pop3: &config::Pop3) -> Result<(), Failure> {
+        let settings =
+            pop3::Config { idle: pop3.idle_timeout.0, login_delay: pop3.login_delay.0, ..pop3::Config::default() };
+        let service = Rc::new(pop3::Service {
+            config: settings,
+            clock: self.clock(),
+            entrance: self.entrance()?,
+            mailboxes: self.mailboxes(),
+            errands: self.common.errands.clone(),
+            delays: self.common.login_delays.clone(),
+        });
         let (own, bounds) = ((pop3.congestion, None), self.bounds(pop3.connections));
         for listen in &pop3.listen {
             let listener = self.listen("pop3", listen, own)?;
@@ -153,6 +174,45 @@ impl Services<'_> {
         for (listen, acceptor) in pop3.tls_listen.iter().zip(self.acceptors(&["pop3"])) {
             let listener = Secured::new(self.listen("pop3s", listen, own)?, acceptor);
             self.net.spawn(pop3::serve(listener, Rc::clone(&service), bounds, self.shutdown.clone()));
+        }
+        Ok(())
+    }
+
+    fn mailboxes(&self) -> Mailboxes {
+        Mailboxes::new(self.common.config.maildir())
+    }
+
+    fn start_smtp(&self, smtp: &config::Smtp) -> Result<(), Failure> {
+        let settings = smtp::Config {
+            host: smtp.effective_host().to_owned(),
+            domains: smtp.domains.iter().map(|domain| domain.as_ref().clone()).collect(),
+            postmaster: smtp.postmaster.as_ref().map(|name| name.as_ref().clone()),
+            message_size: smtp.message_size.as_ref().0,
+            recipients: *smtp.recipients.as_ref() as usize,
+            client_connections: smtp.client_connections,
+            client_rate: smtp.client_rate,
+            allow_plaintext_auth: smtp.allow_plaintext_auth,
+            idle: smtp.idle_timeout.0,
+            ..smtp::Config::default()
+        };
+        let service = Rc::new(smtp::Service {
+            config: settings,
+            clock: self.clock(),
+            entrance: self.entrance()?,
+            mailboxes: self.mailboxes().with_quota(self.common.quota.clone()),
+            errands: self.common.errands.clone(),
+            visitors: self.common.visitors.clone(),
+        });
+        let roles = [Role::Receive, Role::Lmtp, Role::Submission];
+        for (role, (name, listens)) in roles.into_iter().zip(smtp.listens()) {
+            for listen in listens {
+                let listener = self.listen(name, listen, (smtp.congestion, None))?;
+                let bounds = self.bounds(smtp.connections);
+                self.net.spawn(smtp::serve(listener, Rc::clone(&service), role, bounds, self.shutdown.clone()));
+            }
+        }
+        if self.place.index == 0 {
+            self.net.spawn(sweep(Rc::clone(&service)));
         }
         Ok(())
     }
@@ -169,6 +229,18 @@ impl Services<'_> {
             self.net.spawn(async move { small::serve_datagrams(service, &socket, &clock, &shutdown).await });
         }
         Ok(())
+    }
+}
+
+/// Removes what a killed daemon left of mail that it never acknowledged.
+async fn sweep(service: Rc<smtp::Service>) {
+    let since_1970 = service.clock.unix_time();
+    for user in service.entrance.verifier().accounts().names() {
+        let Some(root) = service.mailboxes.of(user) else { continue };
+        let swept = service.errands.send(move || delivery::sweep(&root, since_1970)).await;
+        if let Ok(Err(error)) = swept {
+            log::warn!("the drafts in the Maildir of {user:?} can't be looked at: {error}");
+        }
     }
 }
 

@@ -1,6 +1,8 @@
 //! Lines of text out of a stream, none longer than a bound.
 //!
-//! A line ends with CRLF; a bare LF is accepted as well (what people type into `nc` ends so). A line that
+//! A line ends with CRLF; a bare LF is accepted as well (what people type into `nc` ends so), unless the reader is
+//! strict: where another reader of the same octets may see other lines (RFC 5321 §2.3.8), a bare CR or LF is reported
+//! as what it is. A line that
 //! is too long is skipped up to its end and reported once, so that a conversation can go on after it, and
 //! no peer can make the reader keep more than the bound.
 //!
@@ -21,6 +23,8 @@ pub enum Line {
     Text(Vec<u8>),
     /// A line longer than the bound; it was thrown away.
     TooLong,
+    /// To a strict reader: a line with a CR or LF in it, or at its end, that is not half of a CRLF.
+    Bare,
     /// The peer closed its side. An unfinished last line is not a line.
     End,
 }
@@ -33,12 +37,34 @@ pub struct LineReader {
     limit: usize,
     /// In the middle of a line that is too long.
     skipping: bool,
+    is_strict: bool,
 }
 
 impl LineReader {
     /// A reader for lines of at most `limit` octets, their ends included.
     pub fn new(limit: usize) -> Self {
-        LineReader { buffer: Vec::new(), limit, skipping: false }
+        LineReader { buffer: Vec::new(), limit, skipping: false, is_strict: false }
+    }
+
+    /// The same, for which only CRLF ends a line.
+    pub fn strict(limit: usize) -> Self {
+        LineReader { is_strict: true, ..LineReader::new(limit) }
+    }
+
+    /// Another bound from here on.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// Up to `most` octets that were read from the stream and are in no line yet, whatever they are.
+    pub fn take(&mut self, most: usize) -> Vec<u8> {
+        let most = most.min(self.buffer.len());
+        self.buffer.drain(..most).collect()
+    }
+
+    /// Puts octets in front of those.
+    pub fn put_back(&mut self, octets: &[u8]) {
+        self.buffer.splice(..0, octets.iter().copied());
     }
 
     /// True if the next line is here already: a pipelined command, before which answers need no flush.
@@ -80,8 +106,9 @@ impl LineReader {
             return Some(Line::TooLong);
         }
         line.pop();
-        if line.last() == Some(&b'\r') {
-            line.pop();
+        let has_cr = line.pop_if(|last| *last == b'\r').is_some();
+        if self.is_strict && (!has_cr || line.contains(&b'\r')) {
+            return Some(Line::Bare);
         }
         Some(Line::Text(line))
     }
@@ -121,6 +148,19 @@ mod tests {
         let mut input = vec![b'x'; 5_000];
         input.extend_from_slice(b"\r\nNOOP\r\n12345678\r\n123456789\r\n");
         assert_eq!(lines(&input, 10), [Line::TooLong, text("NOOP"), text("12345678"), Line::TooLong]);
+    }
+
+    #[test]
+    fn a_strict_reader_tells_of_ends_that_are_none() {
+        let mut reader = LineReader::strict(100);
+        let mut from = Cursor::new(b"one\r\ntwo\nth\rree\r\n\r\r\n\r\nrest".to_vec());
+        for line in [text("one"), Line::Bare, Line::Bare, Line::Bare, text("")] {
+            assert_eq!(block_on(reader.next(&mut from)).unwrap(), line);
+        }
+        assert_eq!(reader.take(2), b"re");
+        reader.put_back(b"QUIT\r\n");
+        assert_eq!(block_on(reader.next(&mut from)).unwrap(), text("QUIT"));
+        assert_eq!(reader.take(100), b"st");
     }
 
     #[test]

@@ -8,8 +8,10 @@
 //! Not here: where the work is done ([`crate::session::verifier`]) and what failures cost
 //! ([`crate::session::throttle`]).
 
+use crate::session::sasl::scram::Entry;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
+use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
 
@@ -31,6 +33,8 @@ pub enum AccountError {
     Duplicate(String),
     /// The password is not an Argon2 hash as a PHC string.
     Hash(String),
+    /// The SCRAM entry is none, or of no account.
+    Scram(String),
 }
 
 impl fmt::Display for AccountError {
@@ -44,6 +48,12 @@ impl fmt::Display for AccountError {
             AccountError::Hash(name) => {
                 write!(f, "the password of account {name:?} is not an Argon2 hash; make one with `tapstack password`")
             }
+            AccountError::Scram(name) => {
+                write!(
+                    f,
+                    "the scram of account {name:?} is not a SCRAM-SHA-256 entry; make one with `tapstack password`"
+                )
+            }
         }
     }
 }
@@ -53,6 +63,7 @@ impl std::error::Error for AccountError {}
 /// All accounts.
 pub struct Accounts {
     by_name: BTreeMap<String, PasswordHash>,
+    scram: BTreeMap<String, Entry>,
     decoy: Option<PasswordHash>,
 }
 
@@ -83,7 +94,43 @@ impl Accounts {
             }
         }
         let decoy = by_name.values().next().cloned().or_else(|| parse(DECOY));
-        Ok(Accounts { by_name, decoy })
+        Ok(Accounts { by_name, scram: BTreeMap::new(), decoy })
+    }
+
+    /// The same, with what SCRAM needs of an account's password.
+    ///
+    /// # Errors
+    /// It is no such thing, or there is no such account.
+    pub fn with_scram(mut self, name: &str, entry: &str) -> Result<Self, AccountError> {
+        let entry = Entry::parse(entry).filter(|_| self.by_name.contains_key(name));
+        self.scram.insert(name.into(), entry.ok_or_else(|| AccountError::Scram(name.into()))?);
+        Ok(self)
+    }
+
+    /// What SCRAM needs of an account's password, where it is there.
+    pub fn scram(&self, name: &str) -> Option<&Entry> {
+        self.scram.get(name)
+    }
+
+    /// True if SCRAM can be offered: a client that chooses it must not fail for an account that has no entry.
+    pub fn all_have_scram(&self) -> bool {
+        !self.by_name.is_empty() && self.scram.len() == self.by_name.len()
+    }
+
+    /// A secret that is the same as long as the entries are.
+    pub(crate) fn decoy_secret(&self) -> [u8; 32] {
+        let mut digest = Sha256::new();
+        self.scram.values().for_each(|entry| digest.update(entry.to_string()));
+        digest.finalize().into()
+    }
+
+    /// The account of a name that may be written in other cases, if only one can be meant.
+    pub fn find(&self, name: &str) -> Option<&str> {
+        if let Some((name, _)) = self.by_name.get_key_value(name) {
+            return Some(name);
+        }
+        let mut alike = self.names().filter(|known| known.eq_ignore_ascii_case(name));
+        alike.next().filter(|_| alike.next().is_none())
     }
 
     /// True if there is no account.

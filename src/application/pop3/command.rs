@@ -1,4 +1,4 @@
-//! A line read as a POP3 command (RFC 1939 §3, §5 to §7; RFC 2449 §5).
+//! A line read as a POP3 command (RFC 1939 §3, §5 to §7; RFC 2449 §5; RFC 5034; RFC 6856).
 //!
 //! Keywords are case-insensitive and their arguments are separated by one space. The argument of PASS is
 //! the rest of the line, spaces included (RFC 1939 §7).
@@ -24,8 +24,12 @@ pub enum Command {
     User(String),
     /// The password.
     Pass(Vec<u8>),
-    /// SASL; without a mechanism the list of them is asked for.
-    Auth(Option<String>),
+    /// SASL with a mechanism and perhaps its first response; without either the list of mechanisms is asked for.
+    Auth(Option<String>, Option<Vec<u8>>),
+    /// Names and mail may be UTF-8.
+    Utf8,
+    /// The language of answers; without one the list of them is asked for.
+    Lang(Option<String>),
     /// How many messages, how many octets.
     Stat,
     /// Sizes, of all messages or of one.
@@ -85,7 +89,9 @@ impl Command {
             Command::Quit => "QUIT",
             Command::User(_) => "USER",
             Command::Pass(_) => "PASS",
-            Command::Auth(_) => "AUTH",
+            Command::Auth(..) => "AUTH",
+            Command::Utf8 => "UTF8",
+            Command::Lang(_) => "LANG",
             Command::Stat => "STAT",
             Command::List(_) => "LIST",
             Command::Uidl(_) => "UIDL",
@@ -111,7 +117,9 @@ impl Command {
             b"CAPA" => Command::Capa,
             b"QUIT" => Command::Quit,
             b"USER" => Command::User(arguments.text()?),
-            b"AUTH" => Command::Auth(arguments.next().map(text)),
+            b"AUTH" => Command::Auth(arguments.next().map(text), arguments.next().map(<[u8]>::to_vec)),
+            b"UTF8" => Command::Utf8,
+            b"LANG" => Command::Lang(arguments.next().map(text)),
             b"STAT" => Command::Stat,
             b"LIST" => Command::List(arguments.optional_number()?),
             b"UIDL" => Command::Uidl(arguments.optional_number()?),
@@ -122,10 +130,9 @@ impl Command {
             b"NOOP" => Command::Noop,
             _ => return Err(Mistake::Unknown),
         };
-        match (&command, arguments.next()) {
-            // A SASL mechanism may bring its first response along (RFC 5034 §4).
-            (Command::Auth(_), _) | (_, None) => Ok(command),
-            _ => Err(Mistake::TooMany),
+        match arguments.next() {
+            None => Ok(command),
+            Some(_) => Err(Mistake::TooMany),
         }
     }
 }
@@ -182,8 +189,11 @@ mod tests {
             ("USER alice", Command::User("alice".into())),
             ("pass  two spaces ", Command::Pass(b" two spaces ".to_vec())),
             ("PASS ", Command::Pass(b"".to_vec())),
-            ("AUTH", Command::Auth(None)),
-            ("AUTH PLAIN AGEAYg==", Command::Auth(Some("PLAIN".into()))),
+            ("AUTH", Command::Auth(None, None)),
+            ("AUTH PLAIN AGEAYg==", Command::Auth(Some("PLAIN".into()), Some(b"AGEAYg==".to_vec()))),
+            ("utf8", Command::Utf8),
+            ("LANG", Command::Lang(None)),
+            ("LANG de", Command::Lang(Some("de".into()))),
             ("STAT", Command::Stat),
             ("LIST", Command::List(None)),
             ("LIST 3", Command::List(Some(3))),

@@ -4,64 +4,47 @@
 //! that no command can reach mail without a login, and nothing is deleted but at the end of a
 //! conversation that said QUIT. A connection that is lost, silent for too long or told to make way drops
 //! the maildrop as it is.
-//!
-//! Answers are collected while further commands of the client are here already (RFC 2449 §6.6), and go
-//! out before it is waited for.
 
 use super::Service;
 use super::command::{Command, LINE_LENGTH, Mistake};
-use super::maildrop::{Maildrop, OpenError, PIECE};
+use super::maildrop::{Maildrop, OpenError};
+use crate::application::dialogue::{Dialogue, Heard};
+use crate::application::mailbox::PIECE;
+use crate::application::sasl::{self, Outcome, authenticate};
 use crate::application::server::{Connection, Shutdown};
 use crate::presentation::dot_stuffing::{Stuffer, Top};
-use crate::presentation::lines::{Line, LineReader};
-use crate::session::clock::within;
-use crate::session::verifier::Verdict;
+use crate::presentation::lines::LineReader;
+use crate::session::entrance::Entry;
+use crate::session::sasl::Mechanism;
 use futures_io::{AsyncRead, AsyncWrite};
-use futures_util::AsyncWriteExt;
-use futures_util::future::{Either, select};
 use std::fmt::Display;
 use std::io::{self, Read};
-use std::net::IpAddr;
-use std::pin::pin;
-
-/// Answers are sent when there is so much of them, commands waiting or not.
-const ANSWERS: usize = 32 << 10;
 
 /// Holds a conversation until it ends.
 pub async fn converse<S>(service: &Service, stream: S, shutdown: &Shutdown) -> io::Result<()>
 where
     S: AsyncRead + AsyncWrite + Connection + Unpin,
 {
-    let mut conversation = Conversation {
-        service,
-        peer: stream.peer().ip(),
-        stream,
-        shutdown,
-        lines: LineReader::new(LINE_LENGTH),
-        answers: Vec::new(),
-        failures: 0,
-        mistakes: 0,
-    };
+    // A response of SASL may be longer than any command.
+    let lines = LineReader::new(sasl::LINE_LENGTH);
+    let dialogue = Dialogue::new(stream, lines, &*service.clock, shutdown, service.config.idle);
+    let mut conversation = Conversation { service, dialogue, failures: 0, mistakes: 0 };
     conversation.ok("tapstack POP3 ready");
     if let Some(maildrop) = conversation.authorization().await? {
+        conversation.dialogue.set_line_length(LINE_LENGTH);
         conversation.transaction(maildrop).await?;
     }
-    conversation.flush().await?;
-    conversation.stream.close().await
+    conversation.dialogue.close().await
 }
 
 struct Conversation<'a, S> {
     service: &'a Service,
-    stream: S,
-    peer: IpAddr,
-    shutdown: &'a Shutdown,
-    lines: LineReader,
-    answers: Vec<u8>,
+    dialogue: Dialogue<'a, S>,
     failures: u32,
     mistakes: u32,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
+impl<S: AsyncRead + AsyncWrite + Connection + Unpin> Conversation<'_, S> {
     /// The AUTHORIZATION state (RFC 1939 §4): ends with someone's maildrop, or without.
     async fn authorization(&mut self) -> io::Result<Option<Maildrop>> {
         let mut named = None;
@@ -69,90 +52,145 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
             // PASS comes "immediately after a successful USER command" (RFC 1939 §7); to look at the
             // capabilities in between is harmless.
             let user = if matches!(command, Command::Capa) { None } else { named.take() };
-            match command {
-                Command::Capa => self.capabilities(),
+            let admitted = match command {
+                Command::Capa => {
+                    self.capabilities();
+                    continue;
+                }
                 Command::User(name) => {
                     self.ok("now the password");
                     named = Some(name);
+                    continue;
                 }
                 Command::Pass(password) => match user {
-                    None => self.mistake("say USER first"),
-                    Some(user) => {
-                        if let Some(maildrop) = self.log_in(&user, &password).await? {
-                            return Ok(Some(maildrop));
-                        }
-                        if self.failures >= self.service.config.failures {
-                            return Ok(None);
-                        }
+                    None => {
+                        self.mistake("say USER first");
+                        continue;
                     }
+                    Some(user) => self.by_password(user, &password).await,
                 },
-                Command::Auth(None) => {
-                    // An empty list: there is no SASL mechanism. Thunderbird asks this before anything else.
-                    self.ok("USER and PASS are the way in");
+                Command::Auth(None, _) => {
+                    // Thunderbird asks this before anything else.
+                    self.ok("mechanisms follow");
+                    for mechanism in self.service.mechanisms() {
+                        self.line(mechanism.name());
+                    }
                     self.line(".");
+                    continue;
                 }
-                Command::Auth(Some(_)) => self.mistake("no SASL mechanism is supported; use USER and PASS"),
+                Command::Auth(Some(name), initial) => {
+                    match self.service.mechanisms().find(|known| Some(*known) == Mechanism::of(&name)) {
+                        None => {
+                            self.mistake("there is no such mechanism; AUTH alone lists them");
+                            continue;
+                        }
+                        Some(mechanism) => match self.by_sasl(mechanism, initial.as_deref()).await? {
+                            Outcome::Over(_) => return Ok(None),
+                            outcome => self.admitted(outcome),
+                        },
+                    }
+                }
+                // What is not ASCII is taken and sent as it is in any case (RFC 6856 §2.1).
+                Command::Utf8 => {
+                    self.ok("UTF-8 enabled");
+                    continue;
+                }
+                Command::Lang(language) => {
+                    self.language(language.as_deref());
+                    continue;
+                }
                 Command::Quit => {
                     self.ok("bye");
                     return Ok(None);
                 }
-                other => self.mistake(&format!("{} comes after the login", other.keyword())),
+                other => {
+                    self.mistake(&format!("{} comes after the login", other.keyword()));
+                    continue;
+                }
+            };
+            if let Some(user) = admitted
+                && let Some(maildrop) = self.open(&user).await
+            {
+                return Ok(Some(maildrop));
+            }
+            if self.failures >= self.service.config.failures {
+                return Ok(None);
             }
         }
         Ok(None)
     }
 
-    /// Checks a password and opens the maildrop; `None` if that was refused, which was then said.
-    async fn log_in(&mut self, user: &str, password: &[u8]) -> io::Result<Option<Maildrop>> {
-        let service = self.service;
-        let place = service.throttle.lock().admit(self.peer, service.clock.now());
-        let Some(place) = place else {
-            self.failures += 1;
-            self.err("[SYS/TEMP] too many failed logins from your address; come back later");
-            return Ok(None);
+    async fn by_password(&mut self, user: String, password: &[u8]) -> Option<String> {
+        let outcome = match self.service.entrance.by_password(self.dialogue.peer(), &user, password).await {
+            Entry::Admitted => Outcome::Admitted(user),
+            Entry::Refused => Outcome::Refused,
+            Entry::Busy => Outcome::Busy,
+            Entry::Throttled => Outcome::Throttled,
         };
-        service.clock.sleep_until(place).await;
-        match service.verifier.verify(user, password).await {
-            Verdict::Accepted => {}
-            Verdict::Refused => {
+        self.admitted(outcome)
+    }
+
+    async fn by_sasl(&mut self, mechanism: Mechanism, initial: Option<&[u8]>) -> io::Result<Outcome> {
+        authenticate(&mut self.dialogue, &self.service.entrance, "+", mechanism, initial).await
+    }
+
+    /// Who is admitted, if that is what came of it; the rest is answered here.
+    fn admitted(&mut self, outcome: Outcome) -> Option<String> {
+        match outcome {
+            Outcome::Admitted(user) => return Some(user),
+            Outcome::Refused => {
                 self.failures += 1;
-                service.throttle.lock().on_failure(self.peer, service.clock.now());
-                log::debug!(target: "tapstack::pop3", "{}: login as {user:?} refused", self.peer);
+                log::debug!(target: "tapstack::pop3", "{}: login refused", self.dialogue.peer());
                 self.err("[AUTH] name or password is wrong");
-                return Ok(None);
             }
-            Verdict::Busy => {
-                self.err("[SYS/TEMP] too many logins at once; try again");
-                return Ok(None);
+            Outcome::Throttled => {
+                self.failures += 1;
+                self.err("[SYS/TEMP] too many failed logins from your address; come back later");
             }
+            Outcome::Busy => self.err("[SYS/TEMP] too many logins at once; try again"),
+            Outcome::Cancelled => self.err("as you wish"),
+            Outcome::Malformed => self.mistake("that is not what the mechanism says"),
+            Outcome::Over(_) => {}
         }
-        service.throttle.lock().on_success(self.peer);
-        let Some(root) = service.config.maildir_of(user) else {
+        None
+    }
+
+    /// Opens the maildrop of who was admitted; `None` if that was refused, which was then said.
+    async fn open(&mut self, user: &str) -> Option<Maildrop> {
+        let service = self.service;
+        let Some(root) = service.mailboxes.of(user) else {
             self.err("[SYS/PERM] this name has no maildrop");
-            return Ok(None);
+            return None;
         };
-        match Maildrop::open(root, &service.sizes).await {
+        if !service.delays.admit(user, service.clock.now(), service.config.login_delay) {
+            self.err("[LOGIN-DELAY] the last login was a moment ago; come back later");
+            return None;
+        }
+        let opened = match service.errands.send(move || Maildrop::open(root)).await {
+            Ok(opened) => opened,
+            Err(_) => {
+                self.err("[SYS/TEMP] too many logins at once; try again");
+                return None;
+            }
+        };
+        match opened {
             Ok(maildrop) => {
                 let (count, octets) = maildrop.stat();
-                log::debug!(target: "tapstack::pop3", "{}: {user:?} logged in: {count} messages", self.peer);
+                log::debug!(target: "tapstack::pop3", "{}: {user:?} logged in: {count} messages", self.dialogue.peer());
                 self.ok(format_args!("{count} messages ({octets} octets)"));
-                Ok(Some(maildrop))
+                return Some(maildrop);
             }
-            Err(error) => {
-                match error {
-                    OpenError::InUse => self.err("[IN-USE] another session has this maildrop"),
-                    OpenError::Temporary(error) => {
-                        log::warn!(target: "tapstack::pop3", "maildrop of {user:?}: {error}");
-                        self.err("[SYS/TEMP] the maildrop can't be read now");
-                    }
-                    OpenError::Permanent(error) => {
-                        log::warn!(target: "tapstack::pop3", "maildrop of {user:?}: {error}");
-                        self.err("[SYS/PERM] the maildrop can't be read");
-                    }
-                }
-                Ok(None)
+            Err(OpenError::InUse) => self.err("[IN-USE] another session has this maildrop"),
+            Err(OpenError::Temporary(error)) => {
+                log::warn!(target: "tapstack::pop3", "maildrop of {user:?}: {error}");
+                self.err("[SYS/TEMP] the maildrop can't be read now");
+            }
+            Err(OpenError::Permanent(error)) => {
+                log::warn!(target: "tapstack::pop3", "maildrop of {user:?}: {error}");
+                self.err("[SYS/PERM] the maildrop can't be read");
             }
         }
+        None
     }
 
     /// The TRANSACTION state (RFC 1939 §5).
@@ -160,6 +198,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
         while let Some(command) = self.command().await? {
             match command {
                 Command::Capa => self.capabilities(),
+                Command::Lang(language) => self.language(language.as_deref()),
                 Command::Noop => self.ok("nothing done"),
                 Command::Stat => {
                     let (count, octets) = maildrop.stat();
@@ -168,30 +207,30 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
                 Command::List(None) => {
                     let (count, octets) = maildrop.stat();
                     self.ok(format_args!("{count} messages ({octets} octets)"));
-                    for (number, message) in maildrop.messages() {
-                        self.line(format_args!("{number} {}", message.octets));
-                        self.flush_some().await?;
+                    for (number, octets) in maildrop.octets() {
+                        self.line(format_args!("{number} {octets}"));
+                        self.dialogue.flush_some().await?;
                     }
                     self.line(".");
                 }
-                Command::List(Some(number)) => match maildrop.message(number) {
-                    Some(message) => self.ok(format_args!("{number} {}", message.octets)),
+                Command::List(Some(number)) => match maildrop.octets_of(number) {
+                    Some(octets) => self.ok(format_args!("{number} {octets}")),
                     None => self.no_message(),
                 },
                 Command::Uidl(None) => {
                     self.ok("unique identifiers follow");
-                    for (number, message) in maildrop.messages() {
-                        self.line(format_args!("{number} {}", message.uid));
-                        self.flush_some().await?;
+                    for (number, uid) in maildrop.uids() {
+                        self.line(format_args!("{number} {uid}"));
+                        self.dialogue.flush_some().await?;
                     }
                     self.line(".");
                 }
-                Command::Uidl(Some(number)) => match maildrop.message(number) {
-                    Some(message) => self.ok(format_args!("{number} {}", message.uid)),
+                Command::Uidl(Some(number)) => match maildrop.uid_of(number) {
+                    Some(uid) => self.ok(format_args!("{number} {uid}")),
                     None => self.no_message(),
                 },
-                Command::Retr(number) => self.send(&maildrop, number, None).await?,
-                Command::Top(number, lines) => self.send(&maildrop, number, Some(Top::new(lines))).await?,
+                Command::Retr(number) => maildrop = self.send(maildrop, number, None).await?,
+                Command::Top(number, lines) => maildrop = self.send(maildrop, number, Some(Top::new(lines))).await?,
                 Command::Dele(number) => {
                     if maildrop.delete(number) {
                         self.ok("marked for deletion");
@@ -205,7 +244,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
                     self.ok(format_args!("{count} messages ({octets} octets)"));
                 }
                 Command::Quit => {
-                    self.update(maildrop);
+                    self.update(maildrop).await;
                     return Ok(());
                 }
                 other => self.mistake(&format!("{} comes before the login", other.keyword())),
@@ -215,29 +254,37 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
     }
 
     /// The UPDATE state (RFC 1939 §6).
-    fn update(&mut self, maildrop: Maildrop) {
-        match maildrop.update() {
-            (left, 0) => self.ok(format_args!("bye ({left} messages left)")),
-            (_, stuck) => self.err(&format!("[SYS/TEMP] {stuck} deleted messages not removed")),
+    async fn update(&mut self, maildrop: Maildrop) {
+        match self.service.errands.send(move || maildrop.update()).await {
+            Ok((left, 0)) => self.ok(format_args!("bye ({left} messages left)")),
+            Ok((_, stuck)) => self.err(&format!("[SYS/TEMP] {stuck} deleted messages not removed")),
+            Err(_) => self.err("[SYS/TEMP] too much to do at once; the deleted messages are not removed"),
         }
     }
 
     /// Sends a message, or its top.
-    async fn send(&mut self, maildrop: &Maildrop, number: u64, mut top: Option<Top>) -> io::Result<()> {
-        let Some(octets) = maildrop.message(number).map(|message| message.octets) else {
+    async fn send(&mut self, mut maildrop: Maildrop, number: u64, mut top: Option<Top>) -> io::Result<Maildrop> {
+        let Some(octets) = maildrop.octets_of(number) else {
             self.no_message();
-            return Ok(());
+            return Ok(maildrop);
         };
-        let mut file = match maildrop.open_message(number) {
+        let mut opened = maildrop.open_message(number);
+        if matches!(&opened, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+            // It was moved, or removed. To find out takes looking through the Maildir.
+            let search = move || (maildrop.find_message(number), maildrop);
+            let Ok((found, same)) = self.service.errands.send(search).await else { return Err(lost()) };
+            (opened, maildrop) = (found, same);
+        }
+        let mut file = match opened {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 self.err("the message is gone: another program removed it");
-                return Ok(());
+                return Ok(maildrop);
             }
             Err(error) => {
                 log::warn!(target: "tapstack::pop3", "message {number}: {error}");
                 self.err("[SYS/TEMP] the message can't be read now");
-                return Ok(());
+                return Ok(maildrop);
             }
         };
         match top {
@@ -252,19 +299,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
             let n = file.read(&mut piece)?;
             let read = piece.get(..n).unwrap_or_default();
             let wanted = top.as_mut().map_or(read, |top| top.pass(read));
-            stuffer.stuff(wanted, &mut self.answers);
+            stuffer.stuff(wanted, self.dialogue.answers());
             if n == 0 || top.as_ref().is_some_and(Top::is_done) {
                 break;
             }
-            self.flush_some().await?;
+            self.dialogue.flush_some().await?;
         }
-        stuffer.finish(&mut self.answers);
+        stuffer.finish(self.dialogue.answers());
         if top.is_some_and(|top| top.in_header()) {
             // A message of headers alone: TOP still has the blank line that separates them from the body.
             self.line("");
         }
         self.line(".");
-        Ok(())
+        Ok(maildrop)
     }
 
     /// The next command; `None` when the conversation is over without one. Lines that are no command are
@@ -275,21 +322,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
                 self.err("too many mistakes");
                 return Ok(None);
             }
-            if !self.lines.has_line() {
-                self.flush().await?;
-            }
-            self.flush_some().await?;
-            let clock = &*self.service.clock;
-            let line = within(clock, self.service.config.idle, self.lines.next(&mut self.stream));
-            let line = match select(pin!(line), self.shutdown.requested()).await {
-                Either::Left((Ok(line), _)) => line?,
+            let command = match self.dialogue.hear().await? {
+                Heard::Line(line) => Command::parse(&line),
+                Heard::TooLong | Heard::Bare => Err(Mistake::TooLong),
                 // Silence, or an end that the client did not ask for: no answer (RFC 1939 §3).
-                Either::Left((Err(_), _)) | Either::Right(_) => return Ok(None),
-            };
-            let command = match line {
-                Line::End => return Ok(None),
-                Line::TooLong => Err(Mistake::TooLong),
-                Line::Text(line) => Command::parse(&line),
+                Heard::End | Heard::Silence | Heard::Stop => return Ok(None),
             };
             match command {
                 Ok(command) => return Ok(Some(command)),
@@ -298,21 +335,38 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
         }
     }
 
-    /// The capabilities (RFC 2449 §5), the same in both states.
+    /// The capabilities (RFC 2449 §5, RFC 6856 §2), the same in both states.
     fn capabilities(&mut self) {
         self.ok("capabilities follow");
-        for capability in [
-            "TOP",
-            "UIDL",
-            "USER",
-            "PIPELINING",
-            "RESP-CODES",
-            "AUTH-RESP-CODE",
-            "EXPIRE NEVER",
-            concat!("IMPLEMENTATION tapstack-", env!("CARGO_PKG_VERSION")),
-            ".",
-        ] {
-            self.line(capability);
+        let mut sasl = "SASL".to_owned();
+        for mechanism in self.service.mechanisms() {
+            sasl.extend([" ", mechanism.name()]);
+        }
+        let delay = self.service.config.login_delay;
+        let delay = (!delay.is_zero()).then(|| format!("LOGIN-DELAY {}", delay.as_secs()));
+        let fixed =
+            ["TOP", "UIDL", "USER", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "UTF8 USER", "LANG", "EXPIRE NEVER"];
+        fixed.into_iter().for_each(|capability| self.line(capability));
+        self.line(sasl);
+        delay.into_iter().for_each(|capability| self.line(capability));
+        self.line(concat!("IMPLEMENTATION tapstack-", env!("CARGO_PKG_VERSION")));
+        self.line(".");
+    }
+
+    /// The language of our answers (RFC 6856 §3), of which there is one.
+    fn language(&mut self, wanted: Option<&str>) {
+        match wanted {
+            None => {
+                self.ok("languages follow");
+                self.line("en English");
+                self.line(".");
+            }
+            Some(tag)
+                if tag == "*" || tag.eq_ignore_ascii_case("en") || tag.to_ascii_lowercase().starts_with("en-") =>
+            {
+                self.ok("en answers are in English");
+            }
+            Some(_) => self.err("this language is not spoken here; LANG alone lists them"),
         }
     }
 
@@ -335,25 +389,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Conversation<'_, S> {
     }
 
     fn line(&mut self, text: impl Display) {
-        self.answers.extend_from_slice(text.to_string().as_bytes());
-        self.answers.extend_from_slice(b"\r\n");
+        self.dialogue.say(text);
     }
+}
 
-    async fn flush_some(&mut self) -> io::Result<()> {
-        if self.answers.len() < ANSWERS { Ok(()) } else { self.flush().await }
-    }
-
-    /// Sends the answers so far. A client that does not take them for as long as it may be silent is gone.
-    async fn flush(&mut self) -> io::Result<()> {
-        let write = async {
-            self.stream.write_all(&self.answers).await?;
-            self.stream.flush().await
-        };
-        match within(&*self.service.clock, self.service.config.idle, write).await {
-            Ok(result) => result?,
-            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
-        }
-        self.answers.clear();
-        Ok(())
-    }
+/// The maildrop went with an errand that was not done.
+fn lost() -> io::Error {
+    io::Error::other("too much to do at once")
 }

@@ -1,4 +1,4 @@
-//! POP3: people fetch their mail from Maildirs (RFC 1939, RFC 2449, RFC 3206).
+//! POP3: people fetch their mail from Maildirs (RFC 1939, RFC 2449, RFC 3206, RFC 5034, RFC 6856).
 //!
 //! ```text
 //!   connect -> AUTHORIZATION --USER, PASS--> TRANSACTION --QUIT--> UPDATE -> close
@@ -7,8 +7,8 @@
 //! ```
 //!
 //! [`command`] reads a line as a command, [`conversation`] holds the three states, [`maildrop`] is the mail.
-//! Capabilities: TOP, UIDL, USER, PIPELINING, RESP-CODES, AUTH-RESP-CODE, EXPIRE NEVER, IMPLEMENTATION. Not
-//! here: SASL mechanisms, APOP (it needs passwords in clear text at rest), STLS, UTF8 and LANG.
+//! Capabilities: TOP, UIDL, USER, SASL, PIPELINING, RESP-CODES, AUTH-RESP-CODE, EXPIRE NEVER, LOGIN-DELAY, UTF8, LANG
+//! (RFC 6856), IMPLEMENTATION. Not here: APOP (it needs passwords in clear text at rest) and STLS.
 
 pub mod command;
 mod conversation;
@@ -16,62 +16,77 @@ pub mod maildrop;
 
 pub use conversation::converse;
 
-use crate::application::pop3::maildrop::Sizes;
+use crate::application::mailbox::Mailboxes;
 use crate::application::server::{self, Accept, Bounds, Connection, Shutdown};
-use crate::base::time::Duration;
-use crate::session::accounts::is_name;
+use crate::base::time::{Duration, Instant};
 use crate::session::clock::Clock;
-use crate::session::throttle::SharedThrottle;
-use crate::session::verifier::Verifier;
+use crate::session::entrance::Entrance;
+use crate::session::errands::Errands;
+use crate::session::sasl::Mechanism;
 use futures_io::{AsyncRead, AsyncWrite};
-use std::cell::RefCell;
-use std::path::{Component, PathBuf};
+use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the service is told by its configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Where the mail is: a path in which `{user}` stands for the name of the account.
-    pub maildir: PathBuf,
     /// How long a client may be silent (RFC 1939 §3: at least 10 minutes).
     pub idle: Duration,
     /// Failed logins on one connection.
     pub failures: u32,
     /// Commands that are none, or out of place, on one connection.
     pub mistakes: u32,
+    /// The least time between two logins of one account (RFC 2449 §6.5); zero: any.
+    pub login_delay: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { maildir: "mail/{user}".into(), idle: Duration::from_secs(600), failures: 3, mistakes: 10 }
+        Config { idle: Duration::from_secs(600), failures: 3, mistakes: 10, login_delay: Duration::ZERO }
     }
 }
 
-impl Config {
-    /// The Maildir of an account; `None` for what can't be the name of one.
-    fn maildir_of(&self, user: &str) -> Option<PathBuf> {
-        // A name has no slash in it, so a part of the path stays one part.
-        let part = |part: Component<'_>| match part.as_os_str().to_str() {
-            Some(text) => PathBuf::from(text.replace("{user}", user)),
-            None => part.as_os_str().into(),
-        };
-        is_name(user).then(|| self.maildir.components().map(part).collect())
+/// When each account logged in last, for all threads together: as many as there are accounts.
+#[derive(Clone, Debug, Default)]
+pub struct LoginDelays(Arc<Mutex<BTreeMap<String, Instant>>>);
+
+impl LoginDelays {
+    /// True if `user`, who has shown who it is, may log in `now`, which is then written down.
+    fn admit(&self, user: &str, now: Instant, delay: Duration) -> bool {
+        if delay.is_zero() {
+            return true;
+        }
+        // No change is ever half done, so a panic elsewhere does no harm.
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.get(user).is_some_and(|last| now.since(*last) < delay) {
+            return false;
+        }
+        last.insert(user.to_owned(), now);
+        true
     }
 }
 
 /// What all conversations of the service share.
 pub struct Service {
-    config: Config,
-    clock: Rc<dyn Clock>,
-    verifier: Verifier,
-    throttle: SharedThrottle,
-    sizes: RefCell<Sizes>,
+    /// What it is told.
+    pub config: Config,
+    /// The time.
+    pub clock: Rc<dyn Clock>,
+    /// Who may come in.
+    pub entrance: Entrance,
+    /// Where the mail is.
+    pub mailboxes: Mailboxes,
+    /// Where the work on the disk is done.
+    pub errands: Errands,
+    /// Shared by the services of all threads.
+    pub delays: LoginDelays,
 }
 
 impl Service {
-    /// The service. `throttle` is shared by everything that takes passwords.
-    pub fn new(config: Config, clock: Rc<dyn Clock>, verifier: Verifier, throttle: SharedThrottle) -> Self {
-        Service { config, clock, verifier, throttle, sizes: RefCell::default() }
+    /// The mechanisms that are offered: LOGIN is not among those that POP3 clients ask for.
+    fn mechanisms(&self) -> impl Iterator<Item = Mechanism> {
+        self.entrance.mechanisms().filter(|mechanism| *mechanism != Mechanism::Login)
     }
 }
 

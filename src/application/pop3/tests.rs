@@ -1,8 +1,15 @@
 //! Whole conversations over a pipe, with mail in a folder of their own.
 
+mod login;
+
 use super::*;
 use crate::application::testing::{Bench, Pipe, pipe};
+use crate::base::random::Random;
+use crate::session::accounts::Accounts;
 use crate::session::accounts::tests::cheap;
+use crate::session::throttle::SharedThrottle;
+use crate::session::verifier::Verifier;
+use std::cell::RefCell;
 use std::fs;
 use std::io;
 use tempfile::TempDir;
@@ -27,10 +34,21 @@ fn house(messages: &[(&str, &str)]) -> House {
     for (name, content) in messages {
         fs::write(mail.path().join("alice").join(name), content).unwrap();
     }
-    let config = Config { maildir: mail.path().join("{user}"), ..Config::default() };
-    let verifier = Verifier::inline(cheap(&[("alice", "wonder land"), ("bob", "b")]));
-    let service = Rc::new(Service::new(config, bench.clock(), verifier, SharedThrottle::default()));
+    let accounts = cheap(&[("alice", "wonder land"), ("bob", "b")]);
+    let service = Rc::new(service(&bench, &mail, accounts));
     House { bench, mail, service, shutdown: Shutdown::new() }
+}
+
+fn service(bench: &Bench, mail: &TempDir, accounts: Accounts) -> Service {
+    let verifier = Verifier::inline(accounts);
+    Service {
+        config: Config::default(),
+        clock: bench.clock(),
+        entrance: Entrance::new(bench.clock(), verifier, SharedThrottle::default(), Random::from_seed(1)),
+        mailboxes: Mailboxes::new(mail.path().join("{user}")),
+        errands: Errands::inline(),
+        delays: LoginDelays::default(),
+    }
 }
 
 impl House {
@@ -131,7 +149,18 @@ fn the_capabilities_are_the_same_before_and_after_the_login() {
     let mut house = house(&TWO);
     let (pipe, _end) = house.connect();
     let before = house.say(&pipe, "CAPA");
-    for capability in ["TOP", "UIDL", "USER", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "EXPIRE NEVER"] {
+    for capability in [
+        "TOP",
+        "UIDL",
+        "USER",
+        "PIPELINING",
+        "RESP-CODES",
+        "AUTH-RESP-CODE",
+        "EXPIRE NEVER",
+        "SASL PLAIN",
+        "UTF8 USER",
+        "LANG",
+    ] {
         assert!(before.contains(&format!("\r\n{capability}\r\n")), "{capability} in {before}");
     }
     assert!(before.contains("\r\nIMPLEMENTATION tapstack") && before.ends_with("\r\n.\r\n"));
@@ -141,11 +170,17 @@ fn the_capabilities_are_the_same_before_and_after_the_login() {
 }
 
 #[test]
-fn a_bare_auth_lists_no_mechanisms_and_a_named_one_is_refused() {
-    let mut house = house(&[]);
+fn languages_are_listed_and_utf8_is_taken_before_the_login() {
+    let mut house = house(&TWO);
     let (pipe, _end) = house.connect();
-    assert_eq!(house.say(&pipe, "AUTH"), "+OK USER and PASS are the way in\r\n.\r\n");
-    assert_eq!(house.status(&pipe, "AUTH PLAIN AGEAYg=="), "-ERR");
+    assert_eq!(house.say(&pipe, "LANG"), "+OK languages follow\r\nen English\r\n.\r\n");
+    assert_eq!(house.status(&pipe, "LANG en"), "+OK");
+    assert_eq!(house.status(&pipe, "LANG de"), "-ERR");
+    assert_eq!(house.status(&pipe, "UTF8"), "+OK");
+    house.say(&pipe, "USER alice");
+    assert_eq!(house.status(&pipe, "PASS wonder land"), "+OK");
+    assert_eq!(house.status(&pipe, "LANG *"), "+OK");
+    assert_eq!(house.status(&pipe, "UTF8"), "-ERR", "RFC 6856 §2: only in the AUTHORIZATION state");
 }
 
 #[test]
@@ -162,6 +197,31 @@ fn a_whole_session_pipelined_in_one_segment_is_answered_in_order() {
     );
     assert!(end.borrow().is_some());
     assert_eq!((house.names("cur"), house.names("new")), (vec![], vec![]));
+}
+
+#[test]
+fn a_session_is_answered_alike_however_it_is_cut() {
+    let script =
+        "CAPA\r\nUSER alice\r\nPASS wonder land\r\nSTAT\r\nUIDL\r\nTOP 2 1\r\nRETR 1\r\nDELE 1\r\nFOO\r\nQUIT\r\n";
+    let run = |pieces: &[&[u8]]| {
+        let mut house = house(&TWO);
+        let (pipe, end) = house.connect();
+        let mut said = String::new();
+        for piece in pieces {
+            pipe.put(piece);
+            house.bench.run();
+            said += &pipe.text();
+        }
+        assert!(end.borrow().is_some());
+        (said, house.names("cur"), house.names("new"))
+    };
+    let whole = run(&[script.as_bytes()]);
+    assert!(whole.0.ends_with("+OK bye (1 messages left)\r\n"), "{}", whole.0);
+    for cut in 0..script.len() {
+        let (first, second) = script.as_bytes().split_at(cut);
+        assert_eq!(run(&[first, second]), whole, "cut at {cut}");
+    }
+    assert_eq!(run(&script.as_bytes().chunks(1).collect::<Vec<_>>()), whole);
 }
 
 #[test]
@@ -201,47 +261,6 @@ fn a_shutdown_ends_sessions_and_deletes_nothing() {
     house.bench.run();
     assert!(end.borrow().is_some() && pipe.is_closed());
     assert_eq!(house.names("cur").len(), 1);
-}
-
-#[test]
-fn a_maildrop_has_one_session_at_a_time() {
-    let mut house = house(&TWO);
-    let (first, _end) = house.log_in();
-    let (second, _end) = house.connect();
-    house.say(&second, "USER alice");
-    assert_eq!(house.status(&second, "PASS wonder land"), "-ERR [IN-USE]");
-    house.say(&first, "QUIT");
-    house.say(&second, "USER alice");
-    assert_eq!(house.status(&second, "PASS wonder land"), "+OK");
-}
-
-#[test]
-fn failed_logins_are_slowed_down_and_the_third_closes_the_connection() {
-    let mut house = house(&TWO);
-    let (pipe, end) = house.connect();
-    house.say(&pipe, "USER alice");
-    assert_eq!(house.status(&pipe, "PASS wrong"), "-ERR [AUTH]");
-    house.say(&pipe, "USER nobody");
-    assert_eq!(house.say(&pipe, "PASS wonder land"), "", "the second attempt waits");
-    house.bench.pass(Duration::from_secs(1));
-    assert_eq!(pipe.text(), "-ERR [AUTH] name or password is wrong\r\n");
-    house.say(&pipe, "USER alice");
-    assert_eq!(house.say(&pipe, "PASS wonderland"), "");
-    house.bench.pass(Duration::from_secs(2));
-    assert_eq!(pipe.text(), "-ERR [AUTH] name or password is wrong\r\n");
-    assert!(end.borrow().is_some() && pipe.is_closed());
-}
-
-#[test]
-fn pass_comes_right_after_user() {
-    let mut house = house(&TWO);
-    let (pipe, _end) = house.connect();
-    house.say(&pipe, "USER alice");
-    house.say(&pipe, "AUTH");
-    assert_eq!(house.status(&pipe, "PASS wonder land"), "-ERR");
-    house.say(&pipe, "USER bob");
-    assert_eq!(house.status(&pipe, "PASS b"), "+OK");
-    assert_eq!(house.say(&pipe, "STAT"), "+OK 0 0\r\n", "bob has no Maildir, which is no mail");
 }
 
 #[test]
@@ -385,23 +404,36 @@ fn a_client_that_takes_nothing_for_ten_minutes_is_gone() {
 }
 
 #[test]
-fn sizes_are_read_once_and_again_for_another_file() {
+fn sizes_are_written_down_and_hold_for_sessions_to_come() {
     let mut house = house(&TWO);
-    let _ = house.log_in();
-    assert_eq!(house.service.sizes.borrow().len(), 2);
-    let _ = house.log_in();
-    assert_eq!(house.service.sizes.borrow().len(), 2);
-    fs::write(house.mail.path().join("alice/new/3.c"), "123\n").unwrap();
+    let root = house.mail.path().join("alice");
     let (pipe, _end) = house.log_in();
-    assert_eq!(house.say(&pipe, "LIST 1"), "+OK 1 5\r\n");
-    assert_eq!(house.service.sizes.borrow().len(), 3);
+    house.say(&pipe, "QUIT");
+    assert_eq!(
+        fs::read_to_string(root.join("tapstack-sizes")).unwrap(),
+        "tapstack sizes 1\n28 1000.first\n32 2000.second\nend\n"
+    );
+    // Nobody reads them again: the content is gone, the size stays.
+    fs::write(root.join("cur/1000.first:2,S"), "").unwrap();
+    fs::write(root.join("new/1500.c"), "123\n").unwrap();
+    fs::write(root.join("new/1501.c,S=4,W=99"), "123\n").unwrap();
+    let (pipe, _end) = house.log_in();
+    assert_eq!(house.say(&pipe, "LIST"), "+OK 4 messages (164 octets)\r\n1 28\r\n2 5\r\n3 99\r\n4 32\r\n.\r\n");
+    house.say(&pipe, "QUIT");
+    // What is torn counts as nothing.
+    for torn in ["", "tapstack sizes 1\n28 1000.first\n32 2000", "tapstack sizes 2\n28 1000.first\nend\n", "\0\0\0\0"] {
+        fs::write(root.join("tapstack-sizes"), torn).unwrap();
+        let (pipe, _end) = house.log_in();
+        assert_eq!(house.say(&pipe, "STAT"), "+OK 4 136\r\n", "{torn:?}");
+        house.say(&pipe, "QUIT");
+    }
 }
 
 #[test]
 fn a_name_can_not_lead_out_of_the_mail_folder() {
-    let config = Config::default();
+    let mailboxes = Mailboxes::new("mail/{user}");
     for name in ["../alice", "..", "", "a/b", "a\0b", "."] {
-        assert_eq!(config.maildir_of(name), None, "{name:?}");
+        assert_eq!(mailboxes.of(name), None, "{name:?}");
     }
-    assert_eq!(config.maildir_of("alice"), Some("mail/alice".into()));
+    assert_eq!(mailboxes.of("alice"), Some("mail/alice".into()));
 }

@@ -73,9 +73,17 @@ fn the_example_of_every_table_is_read() {
         listen = [80, "192.0.2.2:8080"]
         [pop3]
         maildir = "mail/{{user}}"
+        [smtp]
+        listen = [25, "192.0.2.2:2525"]
+        lmtp_listen = [24]
+        submission_listen = [587]
+        allow_plaintext_auth = true
+        domains = ["example.org", "[192.0.2.2]"]
+        postmaster = "alice"
         [[account]]
         name = "alice"
         password = "{HASH}"
+        scram = "SCRAM-SHA-256$4096:W22ZaJ0SNY7soEsUEjb6gQ==$WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=:wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
         [small]
         chargen = []
         "#
@@ -182,6 +190,26 @@ fn mistakes_of_routes_and_neighbours_are_reported_where_they_stand() {
 }
 
 #[test]
+fn mistakes_of_smtp_are_reported_where_they_stand() {
+    for (text, line, words) in [
+        ("[smtp]\nlmtp_listen = [25]\nlisten = []", 5, "port 25"),
+        ("[smtp]\nsubmission_listen = [587]", 5, "allow_plaintext_auth"),
+        ("[smtp]\ndomains = [\"example.org\",\n\"not a domain\"]", 6, "no domain"),
+        ("[smtp]\nhost = \"[192.0.2.2]\"", 5, "mail.example.org"),
+        ("[smtp]\npostmaster = \"alice\"", 5, "no account"),
+        ("[smtp]\nmaildir = \"mail\"", 5, "{user}"),
+        ("[pop3]\n[smtp]\nmaildir = \"post/{user}\"", 6, "pop3 looks into `mail/{user}`"),
+        ("[smtp]\nmessage_size = \"1KiB\"", 5, "64KiB"),
+        ("[smtp]\nrecipients = 9", 5, "100"),
+        ("[smtp]\nlisten = [25, 25]", 5, "smtp listens on 25 and so does smtp"),
+    ] {
+        assert_complaint(text, line, words);
+    }
+    let account = format!("[[account]]\nname = \"a\"\npassword = \"{HASH}\"\nscram = \"secret\"");
+    assert_complaint(&account, 7, "--scram");
+}
+
+#[test]
 fn mistakes_of_services_are_reported_where_they_stand() {
     assert_complaint("[http]\nlisten = [80]\n[pop3]\nlisten = [80]", 7, "pop3 listens on 80 and so does http");
     assert_complaint("[pop3]\nlisten = [80]\n[http]\nlisten = [\"192.0.2.2:80\"]", 7, "http listens on 192.0.2.2:80");
@@ -259,10 +287,19 @@ fn every_key_stands_in_the_documentation() {
         metric: 1,
     });
     config.neighbours.push(Neighbour { address: unwritten(address), mac: unwritten(Mac([2; 6])) });
-    config.accounts.push(Account { name: unwritten("alice".into()), password: unwritten(HASH.into()) });
+    config.accounts.push(Account {
+        name: unwritten("alice".into()),
+        password: unwritten(HASH.into()),
+        scram: Some(unwritten("x".into())),
+    });
+    let smtp = config.smtp.as_mut().unwrap();
+    smtp.host = Some(unwritten("mail.example.org".into()));
+    smtp.postmaster = Some(unwritten("alice".into()));
+    smtp.maildir = Some(unwritten("x".into()));
     let congestion = Some(Algorithm::NewReno);
     config.http.as_mut().unwrap().congestion = congestion;
     config.pop3.as_mut().unwrap().congestion = congestion;
+    config.smtp.as_mut().unwrap().congestion = congestion;
     config.small.as_mut().unwrap().congestion = congestion;
     config.http.as_mut().unwrap().fast_open = Some(true);
     config.small.as_mut().unwrap().fast_open = Some(true);

@@ -1,11 +1,12 @@
 //! What a configuration must satisfy beyond the types of its values. Each check is a function that names the
 //! first value at fault.
 
-use super::{Config, Flaw, Interface, Listen, MAX_QUEUES, Neighbour, Route, Small, TcpKey, TlsCertificate};
+use super::{Config, Flaw, Interface, Listen, MAX_QUEUES, Neighbour, Route, Small, Smtp, TcpKey, TlsCertificate};
 use crate::daemon::tls::{client_roots, identity};
 use crate::physical::tap;
 use crate::presentation::tls::settings::ClientAuth;
 use crate::session::accounts::is_name;
+use crate::session::sasl::scram::Entry;
 use ipnet::IpNet;
 use std::net::IpAddr;
 use toml::Spanned;
@@ -221,8 +222,9 @@ fn listens(config: &Config) -> Vec<(&'static str, &Spanned<Listen>)> {
     let https = config.http.iter().map(|http| ("https", http.tls_listen.as_slice()));
     let pop3 = config.pop3.iter().map(|pop3| ("pop3", pop3.listen.as_slice()));
     let pop3s = config.pop3.iter().map(|pop3| ("pop3s", pop3.tls_listen.as_slice()));
+    let smtp = config.smtp.iter().flat_map(Smtp::listens);
     let small = config.small.iter().flat_map(Small::services);
-    let services = http.chain(https).chain(pop3).chain(pop3s).chain(small);
+    let services = http.chain(https).chain(pop3).chain(pop3s).chain(smtp).chain(small);
     services.flat_map(|(name, list)| list.iter().map(move |listen| (name, listen))).collect()
 }
 
@@ -292,7 +294,8 @@ fn check_services(config: &Config) -> Result<(), Flaw> {
         let message = format!("maildir `{}` would be everyone's: put {{user}} in it", pop3.maildir.as_ref().display());
         return Err(Flaw::at(&pop3.maildir, message));
     }
-    Ok(())
+    let of_pop3 = config.pop3.as_ref().map(|pop3| pop3.maildir.as_ref());
+    config.smtp.as_ref().map_or(Ok(()), |smtp| smtp.check(&config.accounts, of_pop3))
 }
 
 fn check_tls(config: &Config) -> Result<(), Flaw> {
@@ -347,6 +350,10 @@ fn check_accounts(config: &Config) -> Result<(), Flaw> {
         if !is_argon2(account.password.as_ref()) {
             let message = format!("the password of `{name}` is not a hash: make one with `tapstack password`");
             return Err(Flaw::at(&account.password, message));
+        }
+        if let Some(scram) = account.scram.as_ref().filter(|scram| Entry::parse(scram.as_ref()).is_none()) {
+            let message = format!("the scram of `{name}` is none: make one with `tapstack password --scram`");
+            return Err(Flaw::at(scram, message));
         }
     }
     Ok(())
