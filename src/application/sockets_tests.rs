@@ -1,7 +1,7 @@
 //! The services on the stack: two hosts on one cable, in virtual time.
 
-use crate::application::secure::Secured;
 use crate::application::mailbox::Mailboxes;
+use crate::application::secure::Secured;
 use crate::application::server::{Bounds, Shutdown};
 use crate::application::small::{self, Small};
 use crate::application::{http, pop3};
