@@ -12,10 +12,12 @@
 pub mod accounts;
 pub mod clock;
 pub mod connection;
+pub mod database;
 pub mod entrance;
 pub mod errands;
 pub mod host;
 pub(crate) mod io_traits;
+pub mod login;
 pub mod net;
 pub mod sasl;
 mod sleepers;
