@@ -9,6 +9,7 @@
 //! attempts cost ([`throttle`]). Work that blocks is done elsewhere ([`errands`]). In come bytes of tasks, out go calls on the stack; this floor never looks
 //! at a header, and never knows what the bytes mean or which words a protocol puts a password in.
 
+pub mod account_book;
 pub mod accounts;
 pub mod clock;
 pub mod connection;

@@ -175,10 +175,8 @@ impl Logins {
     pub async fn expire(&self, now: Duration) -> Result<usize, Trouble> {
         let Policy { idle, age, .. } = self.policy;
         let (used_by, opened_by) = (seconds(now.saturating_sub(idle)), seconds(now.saturating_sub(age)));
-        self.ask(move |sql| {
-            sql.execute("DELETE FROM login WHERE used_at < ?1 OR opened_at < ?2", [used_by, opened_by])
-        })
-        .await
+        self.ask(move |sql| sql.execute("DELETE FROM login WHERE used_at < ?1 OR opened_at < ?2", [used_by, opened_by]))
+            .await
     }
 
     /// The sessions of an account that are not over, the one used last first.

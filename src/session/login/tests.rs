@@ -3,8 +3,7 @@ use crate::base::random::Random;
 use base64ct::{Base64UrlUnpadded, Encoding};
 use futures_executor::block_on;
 
-const POLICY: Policy =
-    Policy { idle: Duration::from_secs(1000), age: Duration::from_secs(5000), of_an_account: 3 };
+const POLICY: Policy = Policy { idle: Duration::from_secs(1000), age: Duration::from_secs(5000), of_an_account: 3 };
 
 fn logins() -> Logins {
     Logins::new(Arc::new(Database::in_memory().unwrap()), Errands::inline(), POLICY)
