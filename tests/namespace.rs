@@ -17,6 +17,8 @@
 
 mod lab;
 
+#[path = "namespace/accurate_ecn.rs"]
+mod namespace_accurate_ecn;
 #[path = "namespace/adversity.rs"]
 mod namespace_adversity;
 #[path = "namespace/bad_line.rs"]

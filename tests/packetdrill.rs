@@ -207,6 +207,10 @@ scripts! {
     a_peer_that_acknowledges_nothing_is_given_up
     a_silent_peer_is_probed_and_given_up
     a_mark_is_echoed_until_the_peer_reduced_its_window
+    accurate_ecn_is_agreed_on_and_marks_are_counted
+    accurate_ecn_is_asked_for_twice
+    a_syn_ack_with_accurate_ecn_falls_back
+    an_answer_of_rfc_3168_is_enough
     the_peer_closes_first
     we_close_first_and_wait
     both_close_at_once

@@ -3,6 +3,7 @@
 //! - `conversations`: what a seed makes of everything at once (topology, faults, knobs, applications), with
 //!   the stack's invariants checked after each step.
 //! - `congestion`: what a bottleneck sees of a sender.
+//! - `accurate_ecn`: marks that are counted, and boxes in the middle that wipe them.
 //! - `recovery`: bursts and tails that are lost, and what it takes to repair them.
 //! - `fairness`, `goodput`: how flows share a bottleneck and what bad lines carry, as tables in `tests/snapshots`.
 //! - `lines`: what happens to a connection when the line or the peer goes away.
@@ -18,6 +19,8 @@
 
 mod sim;
 
+#[path = "simulation/accurate_ecn.rs"]
+mod accurate_ecn;
 #[path = "simulation/attacks.rs"]
 mod attacks;
 #[path = "simulation/congestion.rs"]

@@ -91,6 +91,7 @@ impl Flags {
             "user_timeout" => tcp.user_timeout = Some(millis(value)?).filter(|patience| !patience.is_zero()),
             "pacing" => tcp.pacing = switch(value)?,
             "ecn" if value == "passive" => tcp.ecn = Ecn::Passive,
+            "ecn" if value == "accurate" => tcp.ecn = Ecn::Accurate,
             "ecn" => tcp.ecn = if switch(value)? { Ecn::On } else { Ecn::Off },
             "fastopen_key" if switch(value) == Ok(false) => {}
             "fastopen_key" => return Err("the stack does not have it".to_owned()),

@@ -65,7 +65,8 @@ pub(crate) fn layout(state: State, info: Option<&Info>) -> Vec<u8> {
     let options = u8::from(info.timestamps)
         | u8::from(info.sack) << 1
         | u8::from(scales.is_some()) << 2
-        | u8::from(info.ecn) << 3;
+        | u8::from(info.ecn != "off") << 3
+        | u8::from(info.ecn_seen) << 4;
     let (theirs, ours) = scales.unwrap_or_default();
     out.octets(&[number(state), ca_state, small(info.backoff), small(info.probes), small(info.backoff), options]);
     out.octets(&[theirs | ours << 4, u8::from(measured.delivery_rate_app_limited == Some(true))]);

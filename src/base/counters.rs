@@ -138,6 +138,8 @@ counters! {
     TcpDSACKSent,
     /// Duplicates that peers told of.
     TcpDSACKRecv,
+    /// Packets that peers told us were marked (RFC 9768).
+    TcpDeliveredCE,
     /// Fast recoveries that were a mistake and taken back (RFC 4015).
     TcpFullUndo,
     /// Retransmission timeouts that were a mistake and taken back (RFC 5682, RFC 4015).

@@ -47,6 +47,9 @@ pub(super) struct CableArguments {
     /// Bytes that may wait for a line whose rate is limited
     #[arg(long, value_name = "BYTES", default_value_t = ByteCount(DEFAULT_QUEUE as u64))]
     queue: ByteCount,
+    /// Bytes that wait from which on packets are marked that can be (ECN), if the rate is limited; none are by default
+    #[arg(long, value_name = "BYTES")]
+    mark: Option<ByteCount>,
     /// What decides all of it; drawn and printed if not given
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
@@ -100,7 +103,7 @@ impl CableArguments {
             jitter: self.jitter.0,
             keep_order: self.keep_order,
             rate: self.rate.map(|rate| rate.0),
-            mark: None,
+            mark: self.mark.map(|mark| usize::try_from(mark.0).unwrap_or(usize::MAX)),
             queue: usize::try_from(self.queue.0).unwrap_or(usize::MAX),
         };
         let taps = [self.first.clone(), self.second.clone()];
@@ -118,6 +121,7 @@ fn report(config: &BridgeConfig, counts: &[CableCounts; 2]) -> String {
         "DELIVERED",
         "BYTES",
         "LOST",
+        "MARKED",
         "QUEUE DROPS",
         "DUPLICATED",
         "CORRUPTED",
@@ -132,6 +136,7 @@ fn report(config: &BridgeConfig, counts: &[CableCounts; 2]) -> String {
             counts.delivered,
             counts.delivered_bytes,
             counts.lost,
+            counts.marked,
             counts.queue_drops,
             counts.duplicated,
             counts.corrupted,

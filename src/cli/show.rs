@@ -150,10 +150,12 @@ fn details(socket: &Value) -> Vec<String> {
         said.extend(keys);
         let known: Vec<String> =
             keys.iter().filter_map(|key| fields.get(*key)).filter(|value| !value.is_null()).map(show).collect();
-        if !known.is_empty() {
+        if known.iter().any(|text| !text.is_empty()) {
             parts.push(format!("{label}{}", known.join("/")));
         }
     };
+    say("", &["ecn"], ecn);
+    say("", &["ecn_seen"], ecn_seen);
     say("", &["congestion"], cell);
     say("", &["recovery"], cell);
     say("wscale:", &["send_window_scale", "receive_window_scale"], cell);
@@ -183,6 +185,7 @@ fn details(socket: &Value) -> Vec<String> {
     say("delivery_rate:", &["delivery_rate_bytes"], cell);
     say("delivered:", &["delivered_segments"], cell);
     say("delivered_ce:", &["delivered_ce_segments"], cell);
+    say("received_ce:", &["received_ce_segments"], cell);
     say("in_flight:", &["in_flight_bytes"], cell);
     say("unacked:", &["unacked_segments"], cell);
     say("retrans:", &["resent_segments", "retransmissions"], cell);
@@ -209,6 +212,20 @@ fn details(socket: &Value) -> Vec<String> {
         parts.push(format!("timers:{}", names.join(",")));
     }
     parts
+}
+
+/// Which ECN it is, in a word of `ss -i`; nothing if there is none.
+fn ecn(value: &Value) -> String {
+    let word = match value.as_str() {
+        Some("accurate") => "accecn",
+        Some("classic") => "ecn",
+        _ => "",
+    };
+    word.to_owned()
+}
+
+fn ecn_seen(value: &Value) -> String {
+    if value == &Value::Bool(true) { "ecnseen".to_owned() } else { String::new() }
 }
 
 /// Microseconds as milliseconds.

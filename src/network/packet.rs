@@ -86,6 +86,8 @@ pub struct Datagram {
     pub checksum_offset: Option<u16>,
     /// For a super-segment, the payload bytes of each segment to cut it into.
     pub segment_size: Option<u16>,
+    /// All of those segments keep the CWR flag of TCP (RFC 9768 §3.3.4).
+    pub keeps_cwr: bool,
     /// The interface to leave by, where the route must not decide (broadcast, multicast, replies to a link).
     pub interface: Option<InterfaceId>,
 }
@@ -108,6 +110,7 @@ impl Datagram {
             body,
             checksum_offset: None,
             segment_size: None,
+            keeps_cwr: false,
             interface: None,
         }
     }

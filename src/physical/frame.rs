@@ -65,6 +65,9 @@ pub struct OutFrame {
     /// For a super-segment, the payload bytes of each segment to cut it into. The head is repeated for
     /// each, with lengths, identification, sequence number and flags adjusted.
     pub segment_size: Option<u16>,
+    /// Each segment of a super-segment keeps its CWR flag, which is a bit of a field there (RFC 9768 §3.2.2); otherwise
+    /// the first alone has it (RFC 3168 §6.1.2).
+    pub keeps_cwr: bool,
 }
 
 impl OutFrame {

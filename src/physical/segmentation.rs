@@ -12,7 +12,8 @@
 //!   head' | the rest       seq + 2896, id + 2, FIN and PSH as given; no CWR
 //! ```
 //!
-//! TCP: RFC 9293 §3.1 (checksum, sequence numbers), RFC 3168 §6.1.2 (CWR belongs to the first new segment).
+//! TCP: RFC 9293 §3.1 (checksum, sequence numbers), RFC 3168 §6.1.2 (CWR belongs to the first new segment), RFC 9768 §3.3.4
+//! (unless it is a bit of a field that all have).
 //! UDP: RFC 768, one datagram to a segment ("train"). IPv4 and IPv6, behind up to two VLAN tags.
 //!
 //! Not here: IP fragmentation, which is the network floor's; and joining received segments.
@@ -244,6 +245,7 @@ struct Cut {
     protocol: Transport,
     size: usize,
     payload_len: usize,
+    keeps_cwr: bool,
 }
 
 const ETHERTYPE_OFFSET: usize = 12;
@@ -300,7 +302,8 @@ impl Cut {
             return None;
         }
         let payload_len = frame.len() - head.len();
-        Some(Cut { network, transport, source, destination, protocol, size, payload_len })
+        let keeps_cwr = frame.keeps_cwr;
+        Some(Cut { network, transport, source, destination, protocol, size, payload_len, keeps_cwr })
     }
 
     fn adjust(&self, head: &mut Head, body: &[&[u8]], index: usize, is_last: bool) {
@@ -343,7 +346,7 @@ impl Cut {
             if !is_last {
                 *flags &= !(FIN | PSH);
             }
-            if index > 0 {
+            if index > 0 && !self.keeps_cwr {
                 *flags &= !CWR;
             }
         }

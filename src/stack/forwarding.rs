@@ -87,6 +87,7 @@ impl Stack {
         let start = (head.len() + packet.header_len) as u16;
         head.extend_from_slice(&packet.head);
         let checksum = packet.checksum_offset.map(|offset| PartialChecksum { start, offset });
-        Ok(OutFrame { head, body: packet.body, checksum, segment_size: packet.segment_size })
+        // What arrives joined has CWR as RFC 3168 means it: `physical::tap::virtio_net`.
+        Ok(OutFrame { head, body: packet.body, checksum, segment_size: packet.segment_size, keeps_cwr: false })
     }
 }

@@ -123,7 +123,7 @@ impl Stack {
         for fragment in fragments {
             let mut head = self.link_head(way.interface)?;
             head.extend_from_slice(&fragment.head);
-            let frame = OutFrame { head, body: fragment.body, checksum: None, segment_size: None };
+            let frame = OutFrame { head, body: fragment.body, ..OutFrame::default() };
             self.send_frame(now, frame, way)?;
         }
         Ok(())
@@ -155,7 +155,8 @@ impl Stack {
         let start = head.len() as u16;
         head.extend_from_slice(&datagram.header);
         let checksum = datagram.checksum_offset.map(|offset| PartialChecksum { start, offset });
-        Ok(OutFrame { head, body: datagram.body, checksum, segment_size: datagram.segment_size })
+        let Datagram { body, segment_size, keeps_cwr, .. } = datagram;
+        Ok(OutFrame { head, body, checksum, segment_size, keeps_cwr })
     }
 
     /// Finds the station a frame goes to and hands it over, now or when the neighbour has answered.

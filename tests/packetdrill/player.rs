@@ -48,7 +48,7 @@ pub(crate) struct Player {
     socket: i64,
 }
 
-fn flags_text(flags: u8) -> String {
+fn flags_text(flags: u16) -> String {
     FLAGS.iter().filter(|(_, bit)| flags & bit != 0).map(|(letter, _)| *letter).collect()
 }
 
@@ -264,6 +264,7 @@ impl Player {
             seq: PEER_ISN.wrapping_add(spec.seq),
             ack: spec.ack.map_or(0, ours),
             flags: spec.flags,
+            ecn: spec.ecn.unwrap_or(0),
             window: spec.window.unwrap_or(0),
             urgent: spec.urgent,
             options: options.collect(),
@@ -340,6 +341,7 @@ impl Player {
         let options = options.collect();
         SegmentSpec {
             flags: segment.flags,
+            ecn: spec.ecn.map(|_| segment.ecn),
             seq: segment.seq.wrapping_sub(isn),
             len: segment.len,
             ack: (segment.flags & 0x10 != 0).then(|| segment.ack.wrapping_sub(PEER_ISN)),
@@ -358,6 +360,6 @@ fn show(spec: &SegmentSpec) -> String {
             let _ = write!(text, " {name} {number}");
         }
     }
-    let _ = write!(text, " urg {} {:?}", spec.urgent, spec.options);
+    let _ = write!(text, " urg {} ecn {:?} {:?}", spec.urgent, spec.ecn, spec.options);
     text
 }

@@ -5,13 +5,14 @@
 //! +0   < S 0:0(0) win 1000 <mss 1000>                     what arrives
 //! +0   > S. 0:0(0) ack 1 <mss 1460>                       what leaves; <...> is any options
 //! +.1...0.2 read(4, ..., 1000) = 1000                     a call that blocks, and when it returns
+//! +0   > [ect0] P.5 1:11(10) ack 1 <ECN e0b 1 ceb 0>      with the ECN field of its packet, and ACE as a number
 //! +0   < [1:1001(1000)] icmp unreachable frag_needed mtu 1200
 //! +0   %{ assert tcpi_snd_cwnd == 10 }%
 //! ```
 //!
 //! Not packetdrill's: `peer(2) = 0`, from where on another port of the peer speaks, and ICMP echo.
 
-use super::wire::{FLAGS, TcpOption};
+use super::wire::{ACE_SHIFT, FLAGS, TcpOption};
 
 /// When something happens, in microseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,7 +37,9 @@ pub(crate) enum Value {
 /// A segment as a script has it.
 #[derive(Clone, PartialEq, Debug, Default)]
 pub(crate) struct SegmentSpec {
-    pub(crate) flags: u8,
+    pub(crate) flags: u16,
+    /// The ECN field of its packet; `None`: any of what leaves, none of what arrives.
+    pub(crate) ecn: Option<u8>,
     pub(crate) seq: u32,
     pub(crate) len: usize,
     pub(crate) ack: Option<u32>,
@@ -182,7 +185,15 @@ fn parse_value(text: &str) -> Option<Value> {
     }
 }
 
+/// The ECN field of an IP header by packetdrill's words.
+const ECN: [(&str, u8); 4] = [("[noecn]", 0), ("[ect1]", 1), ("[ect0]", 2), ("[ce]", 3)];
+
 fn parse_packet(text: &str) -> Option<Packet> {
+    for (word, field) in ECN {
+        if let Some(rest) = text.strip_prefix(word) {
+            return Some(Packet::Tcp(SegmentSpec { ecn: Some(field), ..segment(rest.trim())? }));
+        }
+    }
     let (quoted, text) = match text.strip_prefix('[') {
         None => (Quoted::Nothing, text),
         Some(rest) => {
@@ -238,7 +249,10 @@ fn segment(text: &str) -> Option<SegmentSpec> {
     let mut words = text.split_whitespace();
     let mut spec = SegmentSpec { options, ..SegmentSpec::default() };
     for letter in words.next()?.chars().filter(|letter| *letter != '-') {
-        spec.flags |= FLAGS.iter().find(|(known, _)| *known == letter)?.1;
+        spec.flags |= match letter.to_digit(8) {
+            Some(ace) => (ace as u16) << ACE_SHIFT,
+            None => FLAGS.iter().find(|(known, _)| *known == letter)?.1,
+        };
     }
     (spec.seq, spec.len) = sequence(words.next()?)?;
     while let Some(word) = words.next() {
@@ -266,6 +280,11 @@ fn parse_options(text: &str) -> Option<Option<Vec<TcpOption>>> {
             ["sackOK"] => TcpOption::SackOk,
             ["mss", mss] => TcpOption::Mss(mss.parse().ok()?),
             ["wscale", shift] => TcpOption::Scale(shift.parse().ok()?),
+            ["ECN", ref fields @ ..] => {
+                let kind = if fields.first() == Some(&"e1b") { 174 } else { 172 };
+                let numbers = fields.chunks(2).map(|field| field.get(1)?.parse().ok());
+                TcpOption::AccEcn(kind, numbers.collect::<Option<_>>()?)
+            }
             ["TS", "val", value, "ecr", echo] => TcpOption::Timestamps(value.parse().ok()?, echo.parse().ok()?),
             ["sack", ref blocks @ ..] => TcpOption::Sack(
                 blocks

@@ -9,8 +9,19 @@ pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
 
 /// The bits of the flags by packetdrill's letters.
-pub(crate) const FLAGS: [(char, u8); 8] =
-    [('F', 0x01), ('S', 0x02), ('R', 0x04), ('P', 0x08), ('.', 0x10), ('U', 0x20), ('E', 0x40), ('W', 0x80)];
+pub(crate) const FLAGS: [(char, u16); 9] = [
+    ('F', 0x01),
+    ('S', 0x02),
+    ('R', 0x04),
+    ('P', 0x08),
+    ('.', 0x10),
+    ('U', 0x20),
+    ('E', 0x40),
+    ('W', 0x80),
+    ('A', 0x100),
+];
+/// Where the three of accurate ECN begin, as one number.
+pub(crate) const ACE_SHIFT: u32 = 6;
 
 /// A TCP option as scripts write it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -22,6 +33,8 @@ pub(crate) enum TcpOption {
     SackOk,
     Timestamps(u32, u32),
     Sack(Vec<(u32, u32)>),
+    /// AccECN: its kind, and its fields.
+    AccEcn(u8, Vec<u32>),
 }
 
 /// A TCP segment without its addresses.
@@ -31,7 +44,9 @@ pub(crate) struct Tcp {
     pub(crate) destination: u16,
     pub(crate) seq: u32,
     pub(crate) ack: u32,
-    pub(crate) flags: u8,
+    pub(crate) flags: u16,
+    /// The ECN field of its packet.
+    pub(crate) ecn: u8,
     pub(crate) window: u16,
     pub(crate) urgent: u16,
     pub(crate) options: Vec<TcpOption>,
@@ -58,7 +73,11 @@ fn pseudo_header(source: Ipv4Addr, destination: Ipv4Addr, protocol: u8, len: usi
 
 /// An IPv4 packet to us.
 pub(crate) fn ip(protocol: u8, payload: &[u8]) -> Vec<u8> {
-    let mut header = vec![0x45, 0];
+    ip_with_ecn(protocol, payload, 0)
+}
+
+fn ip_with_ecn(protocol: u8, payload: &[u8], ecn: u8) -> Vec<u8> {
+    let mut header = vec![0x45, ecn];
     header.extend(((20 + payload.len()) as u16).to_be_bytes());
     header.extend([0, 0, 0x40, 0, 64, protocol, 0, 0]);
     header.extend(REMOTE.octets());
@@ -84,6 +103,10 @@ impl TcpOption {
                 out.extend([5, 2 + 8 * blocks.len() as u8]);
                 out.extend(blocks.iter().flat_map(|(start, end)| [start.to_be_bytes(), end.to_be_bytes()].concat()));
             }
+            TcpOption::AccEcn(kind, fields) => {
+                out.extend([*kind, 2 + 3 * fields.len() as u8]);
+                out.extend(fields.iter().flat_map(|field| field.to_be_bytes()[1..].to_vec()));
+            }
         }
     }
 
@@ -104,6 +127,10 @@ impl TcpOption {
                 4 => TcpOption::SackOk,
                 5 => TcpOption::Sack(value.chunks(8).map(|block| (word(block), word(&block[4..]))).collect()),
                 8 => TcpOption::Timestamps(word(value), word(&value[4..])),
+                172 | 174 => {
+                    let fields = value.chunks(3).map(|field| word(&[&[0], field].concat()));
+                    TcpOption::AccEcn(*kind, fields.collect())
+                }
                 other => panic!("option {other} in {rest:?}"),
             });
             rest = &rest[len..];
@@ -121,7 +148,7 @@ impl Tcp {
         let mut out = [self.source.to_be_bytes(), self.destination.to_be_bytes()].concat();
         out.extend(self.seq.to_be_bytes());
         out.extend(self.ack.to_be_bytes());
-        out.extend([((5 + options.len() / 4) as u8) << 4, self.flags]);
+        out.extend((((5 + options.len() / 4) as u16) << 12 | self.flags).to_be_bytes());
         out.extend(self.window.to_be_bytes());
         out.extend([0, 0]);
         out.extend(self.urgent.to_be_bytes());
@@ -129,7 +156,7 @@ impl Tcp {
         out.resize(out.len() + self.len, 0);
         let sum = checksum(&[&pseudo_header(REMOTE, LOCAL, TCP, out.len()), &out]);
         out[16..18].copy_from_slice(&sum.to_be_bytes());
-        ip(TCP, &out)
+        ip_with_ecn(TCP, &out, self.ecn)
     }
 
     /// The segment in a packet of ours; its checksum must be right.
@@ -143,7 +170,8 @@ impl Tcp {
             destination: short(2),
             seq: word(4),
             ack: word(8),
-            flags: payload[13],
+            flags: short(12) & 0x1ff,
+            ecn: packet[1] & 3,
             window: short(14),
             urgent: short(18),
             options: TcpOption::parse_all(&payload[20..header]),

@@ -72,6 +72,7 @@ fn frame(shape: Shape, payload: &[u8], parts: usize, size: Option<u16>) -> OutFr
         body,
         checksum: Some(PartialChecksum { start: start as u16, offset: offset as u16 }),
         segment_size: size,
+        keeps_cwr: false,
     }
 }
 
@@ -160,6 +161,15 @@ fn check(shape: Shape, payload: &[u8], parts: usize, size: u16) {
     assert_eq!(count, payload.len().div_ceil(usize::from(size)).max(1));
 }
 
+#[test]
+fn all_segments_keep_cwr_where_it_is_a_bit_of_a_field() {
+    // RFC 9768 §3.3.4.
+    let shape = Shape { v6: false, udp: false, vlan: false };
+    let frame = OutFrame { keeps_cwr: true, ..frame(shape, &[7; 3000], 1, Some(1000)) };
+    let flags = Segments::of(&frame).unwrap().map(|segment| read(&contiguous(&segment)).tcp.unwrap().cwr);
+    assert_eq!(flags.collect::<Vec<_>>(), [true; 3]);
+}
+
 proptest! {
     #[test]
     fn the_segments_of_a_super_segment_join_to_its_payload_with_every_checksum_valid(
@@ -191,7 +201,7 @@ proptest! {
         let mut head = Head::from_vec(head);
         put_u16(&mut head, 12, ether_type);
         let checksum = partial.then_some(PartialChecksum { start: start % 150, offset: offset % 30 });
-        let frame = OutFrame { head, body: Body::from_iter([Bytes::from_static(&[7; 100])]), checksum, segment_size: size };
+        let frame = OutFrame { head, body: Body::from_iter([Bytes::from_static(&[7; 100])]), checksum, segment_size: size, keeps_cwr: false };
         if let Ok(segments) = Segments::of(&frame) {
             let total: usize = segments.map(|segment| segment.body.iter().map(|part| part.len()).sum::<usize>()).sum();
             prop_assert_eq!(total, 100);

@@ -10,7 +10,14 @@
 //! ```
 //!
 //! A checksum that is left undone covers the bytes from `csum_start` to the end, and its field holds the sum of
-//! the pseudo-header with the length of the whole super-segment. Not here: fragmentation of UDP (`GSO_UDP`), which
+//! the pseudo-header with the length of the whole super-segment.
+//!
+//! The header can't say that all segments keep CWR, as a bit of the field of accurate ECN (RFC 9768 §3.3.4): with `GSO_ECN`
+//! and without, Linux takes it from all but the first. Such a super-segment is cut before, while the bit is set. What
+//! arrives joined has CWR from a sender of RFC 3168: Linux does not hand a super-segment whose segments all have it to a
+//! TAP, and until Linux 6.14 did not join what has it with what came before.
+//!
+//! Not here: fragmentation of UDP (`GSO_UDP`), which
 //! is never asked for.
 
 use crate::physical::frame::{OutFrame, PartialChecksum, ReceivedChecksum};
@@ -88,7 +95,7 @@ impl VirtioNet {
     }
 
     /// The header with which `frame` is left to the kernel whole, or `None` if it has to be cut before: a super-segment
-    /// of something that the kernel does not cut, or (`cuts_udp` is false) not this one.
+    /// of something that the kernel does not cut, or (`cuts_udp` is false) not this one, or not as it should be.
     pub(super) fn of(frame: &OutFrame, cuts_udp: bool) -> Option<VirtioNet> {
         let mut header = VirtioNet::default();
         if let Some(PartialChecksum { start, offset }) = frame.checksum {
@@ -101,7 +108,7 @@ impl VirtioNet {
             return Some(header);
         }
         let partial = frame.checksum?;
-        header.gso_type = gso_type(&frame.head, partial, cuts_udp)?;
+        header.gso_type = gso_type(&frame.head, partial, cuts_udp, frame.keeps_cwr)?;
         header.gso_size = size;
         header.hdr_len = u16::try_from(frame.head.len()).ok()?;
         Some(header)
@@ -109,7 +116,7 @@ impl VirtioNet {
 }
 
 /// How the kernel is to cut a frame whose transport header starts where its checksum does.
-fn gso_type(head: &[u8], partial: PartialChecksum, cuts_udp: bool) -> Option<u8> {
+fn gso_type(head: &[u8], partial: PartialChecksum, cuts_udp: bool, keeps_cwr: bool) -> Option<u8> {
     match partial.offset {
         TCP_CHECKSUM => {
             let of_version = match version(head)? {
@@ -118,6 +125,9 @@ fn gso_type(head: &[u8], partial: PartialChecksum, cuts_udp: bool) -> Option<u8>
                 _ => return None,
             };
             let flags = head.get(usize::from(partial.start) + TCP_FLAGS)?;
+            if flags & CWR != 0 && keeps_cwr {
+                return None;
+            }
             Some(of_version | if flags & CWR != 0 { GSO_ECN } else { 0 })
         }
         UDP_CHECKSUM if cuts_udp => Some(GSO_UDP_L4),
@@ -158,6 +168,7 @@ mod tests {
             body: Body::from_iter([Bytes::from(vec![0; payload])]),
             checksum: Some(PartialChecksum { start, offset }),
             segment_size,
+            keeps_cwr: false,
         }
     }
 
@@ -201,6 +212,17 @@ mod tests {
         let mut frame = frame(0, TCP_CHECKSUM, 3000, Some(1448));
         frame.head[34 + TCP_FLAGS] |= CWR;
         assert_eq!(VirtioNet::of(&frame, true).unwrap().gso_type, GSO_TCPV4 | GSO_ECN);
+    }
+
+    #[test]
+    fn a_super_segment_whose_segments_all_keep_cwr_is_not_left_to_the_kernel_while_it_is_set() {
+        // RFC 9768 §3.3.4.
+        let mut frame = OutFrame { keeps_cwr: true, ..frame(0, TCP_CHECKSUM, 3000, Some(1448)) };
+        assert_eq!(VirtioNet::of(&frame, true).unwrap().gso_type, GSO_TCPV4);
+        frame.head[34 + TCP_FLAGS] |= CWR;
+        assert_eq!(VirtioNet::of(&frame, true), None);
+        frame.segment_size = None;
+        assert_eq!(VirtioNet::of(&frame, true).unwrap().gso_type, GSO_NONE);
     }
 
     #[test]

@@ -14,6 +14,9 @@ use std::rc::Rc;
 /// The most payload of a super-segment that any device takes: what a 16-bit IP length holds besides the longest headers.
 pub const SUPER_SEGMENT: u32 = 65_535 - 120;
 
+/// The ECN bits of a traffic class.
+pub(super) const ECN_MASK: u8 = 0b11;
+
 /// Keepalive, for connections whose application asked for it (RFC 9293 §3.8.4).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Keepalive {
@@ -45,17 +48,19 @@ pub enum Algorithm {
     Bbr,
 }
 
-/// Explicit congestion notification (RFC 3168).
+/// Explicit congestion notification (RFC 3168, RFC 9768).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ecn {
     /// Never.
     Off,
-    /// Where the peer asks for it, as Linux does.
+    /// Where the peer asks for it, as Linux does, and as accurately as it asks.
     #[default]
     Passive,
-    /// We ask for it as well.
+    /// We ask for that of RFC 3168 as well.
     On,
+    /// We ask for that of RFC 9768 as well; who knows only that of RFC 3168 agrees to that.
+    Accurate,
 }
 
 /// What a connection takes over from earlier ones to the same host.
@@ -255,6 +260,12 @@ impl Config {
     pub fn mss_for(&self, peer: IpAddr, mtu: u16) -> u16 {
         let fits = mss::mss_for(peer, mtu);
         self.max_segment.map_or(fits, |most| fits.min(most.max(mss::MIN_MSS)))
+    }
+
+    /// The traffic class of a packet: DSCP is the user's, and so are the ECN bits where there is never ECN (RFC 9768
+    /// §3.1.5 forbids ECT otherwise, unless it was agreed on).
+    pub(super) fn class(&self, ecn: u8) -> u8 {
+        if self.ecn == Ecn::Off { self.traffic_class } else { self.traffic_class & !ECN_MASK | ecn }
     }
 
     /// The window field of our SYN, which is never scaled (RFC 7323 §2.2).

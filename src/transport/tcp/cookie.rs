@@ -11,9 +11,11 @@
 //!         +-------------------------------+--------+
 //!   TSval  31                          6 5 4 3      0
 //!         +----------------------------+-+-+--------+
-//!         | clock                      |E|S| scale  |   ECN, SACK permitted; 15: no window scale
+//!         | clock                      |E|S| scale  |   ECN of RFC 3168, SACK permitted; 15: no window scale
 //!         +----------------------------+-+-+--------+
 //! ```
+//!
+//! Accurate ECN takes no bit: the ACE field of the ACK itself tells of it (RFC 9768 §5.1).
 //!
 //! The options travel in the low bits of the timestamp, which the peer echoes; without timestamps there is
 //! no room for them, and the connection does without. The code's secret changes every 64 seconds and the
@@ -102,7 +104,7 @@ pub struct Kept {
     pub window_scale: Option<u8>,
     /// Both sides permit SACK.
     pub sack: bool,
-    /// Both sides do ECN.
+    /// Both sides do ECN as RFC 3168 has it.
     pub ecn: bool,
 }
 

@@ -18,7 +18,8 @@ use crate::network::packet::Datagram;
 use crate::physical::frame::Body;
 use crate::transport::Context;
 use crate::transport::tcp::config::Config;
-use crate::transport::tcp::connection::{Handshake, TimestampClock, WindowScale, ecn};
+use crate::transport::tcp::connection::ecn::{Agreement, Mode, initial_ace, initial_options};
+use crate::transport::tcp::connection::{Handshake, TimestampClock, WindowScale};
 use crate::transport::tcp::ends::Ends;
 use crate::transport::tcp::options::{FastOpenCookie, Options, Timestamps};
 use crate::transport::tcp::segment::{Flags, Header, Segment, emit};
@@ -93,9 +94,10 @@ impl Embryo {
         Ends::new(self.handshake.local, self.handshake.remote)
     }
 
-    /// The peer's SYN came again. Without ECN, if its flags may have been why nobody answered (RFC 3168 §6.1.1.1).
-    pub(super) fn on_syn_again(&mut self, syn: &Segment, config: &Config) {
-        self.handshake.ecn &= ecn::is_asked_for(config.ecn, syn);
+    /// The peer's SYN came again, perhaps because of what our answer, or itself, had of ECN (RFC 3168 §6.1.1.1, RFC 9768
+    /// §3.1.5). False if it can't be one of the same host.
+    pub(super) fn on_syn_again(&mut self, syn: &Segment, config: &Config) -> bool {
+        self.handshake.ecn.on_syn_again(config.ecn, syn)
     }
 
     /// When [`Embryo::on_timeout`] is due.
@@ -154,6 +156,7 @@ impl Embryo {
         }
         self.retransmits = self.retransmits.saturating_add(1);
         self.handshake.syn_ack_retransmitted = true;
+        self.handshake.ecn.on_timeout(self.retransmits);
         // RFC 6298 (5.5): back off.
         let backoff = INITIAL_RTO.saturating_mul(1 << self.retransmits.min(16));
         self.deadline = now + backoff.min(config.max_rto);
@@ -170,7 +173,10 @@ impl Embryo {
     pub(super) fn challenge(&self, config: &Config, now: Instant) -> Datagram {
         let Handshake { local, remote, iss, irs, timestamps, window_scale, .. } = self.handshake;
         let window = self.window >> window_scale.map_or(0, |scale| scale.ours);
-        let header = Header { local, remote, seq: iss + 1, ack: irs + 1, flags: Flags::ACK, window, urgent: 0 };
+        // RFC 9768 §3.2.2: whatever has no SYN has the field, and nothing was counted yet.
+        let ace = if self.handshake.ecn.mode == Mode::Accurate { initial_ace() } else { 0 };
+        let flags = Flags::ACK.with_ace(ace);
+        let header = Header { local, remote, seq: iss + 1, ack: irs + 1, flags, window, urgent: 0 };
         let options = Options { timestamps: timestamps.map(|clock| clock.option(now)), ..Options::default() };
         with_config(emit(&header, &options, Body::new(), None), config)
     }
@@ -213,7 +219,7 @@ pub(super) fn handshake_of_syn(
             recent: peer.value,
             recent_at: now,
         }),
-        ecn: ecn::is_asked_for(config.ecn, syn),
+        ecn: Agreement::with(config.ecn, syn),
         window: syn.window,
         rtt: None,
         syn_ack_retransmitted: false,
@@ -234,10 +240,10 @@ pub(super) fn syn_ack(
     cx: &Context<'_>,
 ) -> Datagram {
     let Handshake { local, remote, iss, irs, window_scale, sack, ecn, .. } = *handshake;
-    let flags = Flags::SYN | Flags::ACK | if ecn { Flags::ECE } else { Flags::NONE };
+    let flags = Flags::SYN | Flags::ACK | ecn.answer();
     // RFC 7323 §2.2: the window of a SYN is never scaled.
     let header = Header { local, remote, seq: iss, ack: irs + 1, flags, window: config.syn_window(), urgent: 0 };
-    let options = Options {
+    let mut options = Options {
         mss: Some(config.mss_for(remote.ip(), cx.paths.mtu_to(remote.ip()))),
         window_scale: window_scale.map(|scale| scale.ours),
         sack_permitted: sack,
@@ -245,12 +251,15 @@ pub(super) fn syn_ack(
         fast_open,
         ..Options::default()
     };
+    if ecn.mode == Mode::Accurate && !ecn.is_without_option {
+        options.add_accurate_ecn(&initial_options());
+    }
     with_config(emit(&header, &options, Body::new(), None), config)
 }
 
 fn with_config(mut datagram: Datagram, config: &Config) -> Datagram {
     datagram.hop_limit = config.hop_limit;
-    datagram.traffic_class = config.traffic_class;
+    datagram.traffic_class = config.class(0);
     datagram
 }
 
@@ -289,7 +298,7 @@ mod tests {
         let first = syn(&syns[0]);
         let handshake = handshake_of_syn(sockets.0, sockets.1, ISS, &first, 0, &config, Instant::ZERO);
         let mut embryo = Embryo::new(ListenerId::default(), handshake, &config, Instant::ZERO);
-        syns[1..].iter().for_each(|flags| embryo.on_syn_again(&syn(flags), &config));
+        assert!(syns[1..].iter().all(|flags| embryo.on_syn_again(&syn(flags), &config)));
         let mut world = crate::transport::tcp::connection::tests::world::World::new(1);
         let answer = embryo.syn_ack(&config, &world.cx());
         crate::transport::tcp::connection::tests::world::segment(&answer).flags
@@ -297,13 +306,16 @@ mod tests {
 
     #[test]
     fn a_syn_that_asks_for_ecn_is_answered_as_configured() {
-        // RFC 3168 §6.1.1; RFC 9768 §3.1.2 for a SYN that asks for more, whose third flag we do not read.
+        // RFC 3168 §6.1.1; RFC 9768 §3.1.1, and §3.1.3 for flags that ask for what nobody knows.
         let (asks, plain) = (Flags::ECE | Flags::CWR, Flags::SYN | Flags::ACK);
         assert_eq!(flags_of_answer(config::Ecn::Passive, &[asks]), plain | Flags::ECE);
         assert_eq!(flags_of_answer(config::Ecn::On, &[asks]), plain | Flags::ECE);
         assert_eq!(flags_of_answer(config::Ecn::Off, &[asks]), plain);
-        assert_eq!(flags_of_answer(config::Ecn::On, &[Flags::ECE]), plain);
         assert_eq!(flags_of_answer(config::Ecn::On, &[Flags::NONE]), plain);
+        for asks in [asks | Flags::AE, Flags::ECE] {
+            assert_eq!(flags_of_answer(config::Ecn::Passive, &[asks]), plain | Flags::CWR);
+            assert_eq!(flags_of_answer(config::Ecn::Off, &[asks]), plain);
+        }
     }
 
     #[test]

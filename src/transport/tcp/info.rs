@@ -2,7 +2,7 @@
 //!
 //! | `tcp_info` | here |
 //! |---|---|
-//! | `state`, `ca_state`, `options` | `state`, `recovery`, `timestamps`, `sack`, `ecn` |
+//! | `state`, `ca_state`, `options` | `state`, `recovery`, `timestamps`, `sack`, `ecn`, `ecn_seen` |
 //! | `snd_cwnd`, `snd_ssthresh`, `unacked`, `sacked`, `lost`, `retrans`, `delivered` | segments there; octets here, and segments beside them |
 //! | `rto`, `ato`, `rtt`, `rttvar`, `min_rtt` | `_us` |
 //! | `last_data_sent`, `last_data_recv`, `last_ack_recv` | `_ago_us` |
@@ -91,8 +91,10 @@ pub struct Info {
     pub timestamps: bool,
     /// SACK is in use.
     pub sack: bool,
-    /// ECN is in use.
-    pub ecn: bool,
+    /// How marks are told of: `off`, `classic` (RFC 3168) or `accurate` (RFC 9768).
+    pub ecn: &'static str,
+    /// Something arrived that could be marked, or was.
+    pub ecn_seen: bool,
     /// Sent for the first time.
     pub bytes_sent: u64,
     /// Acknowledged by the peer.
@@ -143,8 +145,10 @@ pub struct Measured {
     pub reorderings_seen: Option<u32>,
     /// Segments that the peer said it has twice (RFC 2883).
     pub dsack_duplicates: Option<u32>,
-    /// Segments delivered with a mark of congestion (RFC 3168).
+    /// Segments delivered with a mark of congestion, as the peer tells it (RFC 9768).
     pub delivered_ce_segments: Option<u32>,
+    /// Segments that arrived with a mark of congestion, where that is told (RFC 9768).
+    pub received_ce_segments: Option<u32>,
 }
 
 /// A timer that runs.

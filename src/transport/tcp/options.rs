@@ -6,6 +6,10 @@
 //! with a length that is not its own is skipped like an unknown one. What an option means for a
 //! connection is decided elsewhere.
 
+mod accurate_ecn;
+
+pub use accurate_ecn::AccurateEcn;
+
 use crate::base::drops::DropReason;
 use crate::base::ranges::Range;
 use crate::base::seq::Seq;
@@ -22,6 +26,8 @@ mod kind {
     pub(super) const TIMESTAMPS: u8 = 8;
     pub(super) const USER_TIMEOUT: u8 = 28;
     pub(super) const FAST_OPEN: u8 = 34;
+    pub(super) const ACC_ECN_0: u8 = 172;
+    pub(super) const ACC_ECN_1: u8 = 174;
 }
 
 /// The longest options area: a data offset of 15 words less the fixed header.
@@ -87,6 +93,8 @@ pub struct Options {
     pub user_timeout: Option<u16>,
     /// A Fast Open cookie, or a request for one (RFC 7413 §2); on a SYN.
     pub fast_open: Option<FastOpenCookie>,
+    /// Octets that arrived with each mark (RFC 9768 §3.2.3).
+    pub accurate_ecn: Option<AccurateEcn>,
     /// Octets to leave free for what is added later.
     pub reserved: u8,
 }
@@ -134,13 +142,16 @@ impl Options {
                 }
             }
             (kind::FAST_OPEN, cookie) => self.fast_open = FastOpenCookie::new(cookie),
+            (kind::ACC_ECN_0 | kind::ACC_ECN_1, fields) => {
+                self.accurate_ecn = Some(AccurateEcn::parse(kind == kind::ACC_ECN_1, fields));
+            }
             (kind::USER_TIMEOUT, [a, b]) => self.user_timeout = Some(u16::from_be_bytes([*a, *b])),
             _ => {}
         }
     }
 
     /// Writes the options in Linux's order, filled up with NOPs to four octets: on a SYN (recognised by the
-    /// options that only a SYN has) MSS, SACK-permitted, timestamps, window scale; otherwise timestamps and as
+    /// options that only a SYN has) MSS, SACK-permitted, timestamps, window scale; otherwise timestamps, AccECN and as
     /// many SACK blocks as fit (RFC 2018 §3).
     pub fn emit(&self) -> OptionBytes {
         let mut out = OptionBytes::new();
@@ -174,8 +185,24 @@ impl Options {
             out.extend_from_slice(&[kind::FAST_OPEN, 2 + octets.len() as u8]);
             out.extend_from_slice(octets);
         }
+        if let Some(accurate_ecn) = &self.accurate_ecn {
+            accurate_ecn.emit(&mut out);
+        }
         self.emit_sack(&mut out);
         out
+    }
+
+    /// Adds the first of `choices` that leaves room for two SACK blocks, or for the one there is: what is lost matters
+    /// more (RFC 9768 §3.2.3.3). True if there was one.
+    pub fn add_accurate_ecn(&mut self, choices: &[AccurateEcn]) -> bool {
+        let others = Options { sack: SackBlocks::new(), ..self.clone() };
+        let sack_len = match self.sack.len() {
+            0 => 0,
+            blocks => 4 + 8 * blocks.min(2),
+        };
+        let taken = others.emit().len() + usize::from(self.reserved) + sack_len;
+        self.accurate_ecn = choices.iter().find(|choice| taken + choice.padded_len() <= MAX_OPTIONS_LEN).copied();
+        self.accurate_ecn.is_some()
     }
 
     fn emit_sack(&self, out: &mut OptionBytes) {
@@ -275,6 +302,26 @@ mod tests {
                 assert_eq!((emitted.len() % 4, Options::parse(&emitted).unwrap()), (0, options));
             }
         }
+    }
+
+    #[test]
+    fn two_sack_blocks_come_before_the_counts_of_marks_and_a_third_after_them() {
+        // RFC 9768 §3.2.3.3.
+        let [all, two, one] = [0b111, 0b011, 0b001].map(|fields| AccurateEcn::new(&[7, 8, 9], fields).unwrap());
+        let with = |blocks: u32, choices: &[AccurateEcn]| {
+            let sack = (0..blocks).map(|i| Range::starting(Seq(i * 100), 10)).collect();
+            let timestamps = Some(Timestamps { value: 1, echo: 2 });
+            let mut options = Options { timestamps, sack, ..Options::default() };
+            options.add_accurate_ecn(choices);
+            let parsed = Options::parse(&options.emit()).unwrap();
+            assert_eq!(parsed.accurate_ecn, options.accurate_ecn);
+            (parsed.sack.len(), parsed.accurate_ecn)
+        };
+        assert_eq!(with(0, &[all, two]), (0, Some(all)));
+        assert_eq!(with(1, &[all, two]), (1, Some(all)));
+        assert_eq!(with(3, &[all, two, one]), (2, Some(two)));
+        assert_eq!(with(2, &[all]), (2, None));
+        assert_eq!(with(3, &[]), (3, None));
     }
 
     proptest! {

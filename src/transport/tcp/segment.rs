@@ -20,9 +20,9 @@ pub const HEADER_LEN: usize = 20;
 /// Where in the header the checksum stands.
 const CHECKSUM_OFFSET: u16 = 16;
 
-/// The control bits (RFC 9293 §3.1).
+/// The control bits (RFC 9293 §3.1), with the one that RFC 9768 took from those that were reserved.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-pub struct Flags(u8);
+pub struct Flags(u16);
 
 impl Flags {
     /// No bit set.
@@ -43,6 +43,12 @@ impl Flags {
     pub const ECE: Flags = Flags(0x40);
     /// Congestion window reduced.
     pub const CWR: Flags = Flags(0x80);
+    /// Accurate ECN (RFC 9768 §3.1.1).
+    pub const AE: Flags = Flags(0x100);
+    /// The three bits that are one field once accurate ECN is agreed on (RFC 9768 §3.2.2).
+    const ACE: Flags = Flags(0x1c0);
+    /// Where that field begins.
+    const ACE_SHIFT: u32 = 6;
 
     /// True if every bit of `other` is set.
     pub const fn has(self, other: Flags) -> bool {
@@ -59,6 +65,17 @@ impl Flags {
     #[must_use]
     pub const fn without(self, other: Flags) -> Flags {
         Flags(self.0 & !other.0)
+    }
+
+    /// AE, CWR and ECE as a number of three bits (RFC 9768 §3.2.2).
+    pub const fn ace(self) -> u8 {
+        ((self.0 & Flags::ACE.0) >> Flags::ACE_SHIFT) as u8
+    }
+
+    /// These bits with the low three of `ace` as AE, CWR and ECE.
+    #[must_use]
+    pub const fn with_ace(self, ace: u8) -> Flags {
+        self.without(Flags::ACE).with(Flags((ace as u16) << Flags::ACE_SHIFT & Flags::ACE.0))
     }
 
     /// SYN.
@@ -101,7 +118,7 @@ impl std::ops::BitOr for Flags {
 
 impl fmt::Debug for Flags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [(Flags, &str); 8] = [
+        const NAMES: [(Flags, &str); 9] = [
             (Flags::SYN, "S"),
             (Flags::FIN, "F"),
             (Flags::RST, "R"),
@@ -109,6 +126,7 @@ impl fmt::Debug for Flags {
             (Flags::URG, "U"),
             (Flags::ECE, "E"),
             (Flags::CWR, "W"),
+            (Flags::AE, "A"),
             (Flags::ACK, "."),
         ];
         NAMES.iter().filter(|(flag, _)| self.has(*flag)).try_for_each(|(_, name)| f.write_str(name))
@@ -165,7 +183,8 @@ impl Segment {
                 | flag(header.ack(), Flags::ACK)
                 | flag(header.urg(), Flags::URG)
                 | flag(header.ece(), Flags::ECE)
-                | flag(header.cwr(), Flags::CWR),
+                | flag(header.cwr(), Flags::CWR)
+                | flag(header.ns(), Flags::AE),
             window: header.window_size(),
             urgent: header.urgent_pointer(),
             options: Options::parse(header.options())?,
@@ -220,6 +239,7 @@ pub fn emit(header: &Header, options: &Options, body: Body, segment_size: Option
     tcp.urg = header.flags.urg();
     tcp.ece = header.flags.has(Flags::ECE);
     tcp.cwr = header.flags.has(Flags::CWR);
+    tcp.ns = header.flags.has(Flags::AE);
     // `Options::emit` never makes more than fits a header, and pads with NOPs.
     let _ = tcp.set_options_raw(&options.emit());
     let length = tcp.header_len() + body.iter().map(Bytes::len).sum::<usize>();

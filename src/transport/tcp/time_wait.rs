@@ -37,6 +37,8 @@ pub(super) struct TimeWait {
     rcv_nxt: Seq,
     rcv_wnd: u32,
     window: u16,
+    /// The ACE field of what is sent (RFC 9768 §3.2.2).
+    ace: u8,
 }
 
 /// What a segment means in TIME-WAIT.
@@ -65,6 +67,7 @@ impl TimeWait {
             rcv_nxt: facts.rcv_nxt,
             rcv_wnd: facts.rcv_wnd,
             window: facts.window,
+            ace: facts.ace,
         }
     }
 
@@ -115,8 +118,8 @@ impl TimeWait {
     /// `<SEQ=SND.NXT><ACK=RCV.NXT><CTL=ACK>`.
     pub(super) fn ack(&self, now: Instant) -> Datagram {
         let (local, remote, window) = (self.ends.local(), self.ends.remote(), self.window);
-        let header =
-            Header { local, remote, seq: self.snd_nxt, ack: self.rcv_nxt, flags: Flags::ACK, window, urgent: 0 };
+        let flags = Flags::ACK.with_ace(self.ace);
+        let header = Header { local, remote, seq: self.snd_nxt, ack: self.rcv_nxt, flags, window, urgent: 0 };
         let options = Options { timestamps: self.timestamps.map(|clock| clock.option(now)), ..Options::default() };
         emit(&header, &options, Body::new(), None)
     }
@@ -204,6 +207,7 @@ mod tests {
             rcv_nxt: RCV,
             rcv_wnd: 1000,
             window: 1000,
+            ace: 0,
             timestamps: timestamps.map(|recent| TimestampClock { offset: 0, recent, recent_at: NOW }),
             deadline: NOW + Duration::from_secs(60),
             duration: Duration::from_secs(60),
@@ -261,6 +265,14 @@ mod tests {
         assert!(!reopens(Some(500), before, None));
         assert!(reopens(None, at, None));
         assert!(!reopens(None, before, None));
+    }
+
+    #[test]
+    fn a_passing_connection_keeps_its_ace_field() {
+        // RFC 9768 §3.2.2.
+        let record = TimeWait { ace: 6, ..record(None) };
+        let ack = crate::transport::tcp::connection::tests::world::segment(&record.ack(NOW));
+        assert_eq!(ack.flags, Flags::ACK.with_ace(6));
     }
 
     #[test]

@@ -43,6 +43,7 @@ impl Connection {
         }
         self.pending.syn = false;
         self.on_syn_acknowledged(seg, cx);
+        self.note_handshake_feedback(seg, cx);
         Continue(())
     }
 
@@ -154,6 +155,7 @@ impl Connection {
         }
         self.settle_path_probe(cx);
         let (selected, dsack) = self.take_sack(seg, &time, cx);
+        self.note_feedback(seg, advanced.map_or(0, |acked| acked.octets) + selected.octets, cx);
         let is_answer_to_probe = self.recovery.has_probe_out() && seg.is_empty();
         if advanced.is_none() && selected.sacked == 0 && !is_duplicate && dsack.is_none() && !is_answer_to_probe {
             return;

@@ -47,13 +47,15 @@ impl Connection {
     /// RFC 9293 §3.10.7.4.
     fn arrives_otherwise(&mut self, mut segment: Segment, cx: &mut Context) -> Step {
         let seg = &mut segment;
-        self.check_repeated_syn(seg)?; //        RFC 7413: a SYN that opened the connection with its data
+        let octets = seg.payload.len() as u32;
+        self.check_repeated_syn(seg, cx)?; //    RFC 7413: a SYN that opened the connection with its data
         self.check_timestamp(seg, cx)?; //       RFC 7323 §5.3 R1, before anything else
         self.check_sequence_number(seg, cx)?; // first
         self.check_rst_bit(seg, cx)?; //         second
         //                                       third, security and compartment: there are none here
         self.check_syn_bit(seg, cx)?; //         fourth
         self.check_ack_field(seg, cx)?; //       fifth
+        self.note_codepoint(seg, octets); //     RFC 9768 §3.2: what is acceptable counts, whole
         self.check_urg_bit(seg); //              sixth
         self.process_text(seg, cx)?; //          seventh
         self.check_fin_bit(seg, cx) //           eighth
@@ -96,6 +98,7 @@ impl Connection {
         let is_probe_of_closed_window = self.rcv.wnd() == 0 && seg.seq == self.rcv.nxt;
         if !self.rcv.is_acceptable(seg) && !is_probe_of_closed_window {
             if !seg.flags.rst() {
+                self.note_syn_ack_again(seg);
                 if seg.seq.before(self.rcv.nxt) && seg.seq + seg.len() == self.rcv.nxt {
                     // The last we acknowledged came again: our ACK was lost. The next one must echo this copy, or the
                     // peer would measure its own timeout.

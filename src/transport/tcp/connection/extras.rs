@@ -1,6 +1,7 @@
 //! What few connections have, made when it is first needed: one pointer in those that never need it.
 
 use super::Connection;
+use super::ecn::Accurate;
 use super::fast_open::FastOpen;
 use super::path_search::PathSearch;
 use super::user_timeout::UserTimeout;
@@ -21,6 +22,8 @@ pub(super) struct Extras {
     pub(super) path_search: Option<PathSearch>,
     /// What both sides say of their patience (RFC 5482).
     pub(super) user_timeout: Option<UserTimeout>,
+    /// Accurate ECN (RFC 9768), while that is agreed on.
+    pub(super) accurate: Option<Box<Accurate>>,
     /// Limits challenge ACKs (RFC 5961 §7), once there was one.
     pub(super) challenges: Option<Bucket>,
     pub(super) urgent: Urgent,
@@ -38,12 +41,14 @@ pub(super) struct Urgent {
 
 impl Extras {
     fn is_empty(&self) -> bool {
-        let Extras { recalled, is_authenticated, fast_open, path_search, user_timeout, challenges, urgent } = self;
+        let Extras { recalled, is_authenticated, fast_open, path_search, user_timeout, accurate, challenges, urgent } =
+            self;
         !is_authenticated
             && recalled.is_none()
             && fast_open.is_none()
             && path_search.is_none()
             && user_timeout.is_none()
+            && accurate.is_none()
             && challenges.is_none()
             && urgent.snd_up.is_none()
             && urgent.rcv_up.is_none()

@@ -80,9 +80,13 @@ impl Connection {
     }
 
     /// The peer's SYN came again: our SYN-ACK was lost, or is late.
-    pub(super) fn check_repeated_syn(&mut self, seg: &Segment) -> Step {
+    pub(super) fn check_repeated_syn(&mut self, seg: &Segment, cx: &mut Context) -> Step {
         match self.fast_open() {
             Some(FastOpen::Answering(irs)) if seg.flags.syn() && !seg.flags.ack() && seg.seq == irs => {
+                if !self.note_syn_again(seg) {
+                    self.reset_peer(cx);
+                    return Break(Outcome::Consumed);
+                }
                 self.pending.syn = true;
                 Break(Outcome::Consumed)
             }

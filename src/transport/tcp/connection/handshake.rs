@@ -1,5 +1,6 @@
 //! What the two SYNs agreed on: the facts a half-open record hands over, and the options in force.
 
+use super::ecn::Agreement;
 use crate::base::seq::Seq;
 use crate::base::time::{Duration, Instant};
 use crate::transport::tcp::config::Config;
@@ -25,8 +26,8 @@ pub struct Handshake {
     pub sack: bool,
     /// Our clock and the peer's last value, if both sides use timestamps.
     pub timestamps: Option<TimestampClock>,
-    /// Both sides do ECN (RFC 3168 §6.1.1).
-    pub ecn: bool,
+    /// What both sides do of ECN (RFC 3168 §6.1.1, RFC 9768 §3.1).
+    pub ecn: Agreement,
     /// The window field of the peer's SYN, never scaled.
     pub window: u16,
     /// The time from SYN-ACK to ACK, if it was measured and the SYN-ACK was sent only once.

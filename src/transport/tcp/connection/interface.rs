@@ -130,6 +130,8 @@ pub struct TimeWaitFacts {
     pub rcv_wnd: u32,
     /// The window field of our ACKs, scaled already.
     pub window: u16,
+    /// Their ACE field: zero without accurate ECN.
+    pub ace: u8,
     /// Our timestamp clock and the peer's last value, if timestamps are in use.
     pub timestamps: Option<TimestampClock>,
     /// When TIME-WAIT ends.

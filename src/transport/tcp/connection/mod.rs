@@ -66,6 +66,7 @@ mod timers;
 mod traffic;
 mod user_timeout;
 
+pub use ecn::{Agreement, Codepoint, Mode};
 pub use handshake::{Handshake, TimestampClock, WindowScale};
 pub use interface::{Error, Read, Readiness, TimeWaitFacts};
 pub use recovery::CaState;
@@ -228,7 +229,7 @@ impl Connection {
         connection.snd.set_window(irs, iss, u32::from(handshake.window));
         connection.flight.on_sent(crate::base::ranges::Range::starting(iss, 1), cx.now);
         connection.snd.syn_was_lost = handshake.syn_ack_retransmitted;
-        connection.ecn.is_agreed = handshake.ecn;
+        connection.agree_as_responder(handshake.ecn);
         connection.start_user_timeout();
         connection.enter(State::SynReceived);
         connection.arm_timers(cx.now);
@@ -413,6 +414,7 @@ impl Connection {
             rcv_wnd: edge - self.rcv.nxt,
             window,
             timestamps: self.agreed.timestamps,
+            ace: self.accurate().map_or(0, |accurate| accurate.ace()),
             deadline: self.timers.due(Timer::Close).unwrap_or(Instant::ZERO),
             duration: self.config.time_wait,
         })

@@ -9,7 +9,6 @@
 //! while anything is. The end of a large write then goes out with the rest of it instead of meeting the
 //! peer's delayed ACK; a stream of small writes is held together as before.
 
-use super::ecn::syn_flags;
 use super::{Connection, State};
 use crate::base::counters::Counter;
 use crate::base::ranges::Range;
@@ -29,7 +28,8 @@ use bytes::Bytes;
 const MAX_DUPLICATES: u8 = 16;
 
 /// A SYN that is sent for the fifth time has no option but the MSS: after 15 seconds something on the way may dislike the
-/// others. ECN and data go sooner, with the first retransmission (RFC 3168 §6.1.1.1, RFC 7413 §4.1.3).
+/// others. ECN and data go sooner, with the first retransmission or the second (RFC 3168 §6.1.1.1, RFC 9768 §3.1.4.1,
+/// RFC 7413 §4.1.3).
 ///
 /// Linux gives up ECN and data in the same way and keeps the other options for ever. A peer that does understand them
 /// pays with its window scale for this connection, but only after an outage of that length at the very beginning.
@@ -114,9 +114,9 @@ impl Connection {
                 self.pending.keepalive = false;
                 cx.counters.count(Counter::TcpKeepAlive);
                 // RFC 9293 §3.8.4: SND.NXT-1 and no data (SHLD-12), so that the peer must answer.
-                self.send(self.snd.nxt - 1, Flags::ACK, Body::new(), cx)
+                self.send(self.snd.nxt - 1, Flags::ACK, Body::new(), false, cx)
             }
-            Plan::Ack => self.send(self.snd.bare_seq(), Flags::ACK, Body::new(), cx),
+            Plan::Ack => self.send(self.snd.bare_seq(), Flags::ACK, Body::new(), false, cx),
         };
         self.arm_timers(cx.now);
         Some(datagram)
@@ -132,7 +132,7 @@ impl Connection {
             State::SynReceived if self.pending.syn => return Some(Plan::Syn),
             _ => {}
         }
-        if self.pending.duplicates > 1 {
+        if self.pending.duplicates > 1 || self.owes_handshake_ack() {
             return Some(Plan::Ack);
         }
         if self.may_transmit_data()
@@ -291,7 +291,7 @@ impl Connection {
         self.pending.reset = None;
         cx.counters.count(Counter::TcpOutRsts);
         if reset.with_ack {
-            return self.send(reset.seq, Flags::RST | Flags::ACK, Body::new(), cx);
+            return self.send(reset.seq, Flags::RST | Flags::ACK, Body::new(), false, cx);
         }
         let header = Header { seq: reset.seq, ack: Seq(0), flags: Flags::RST, window: 0, ..self.header() };
         self.address(emit(&header, &Options::default(), Body::new(), None))
@@ -309,17 +309,15 @@ impl Connection {
             cx.counters.count(Counter::TcpOutSegs);
         }
         let (flags, ack) = if is_answer { (Flags::SYN | Flags::ACK, self.rcv.nxt) } else { (Flags::SYN, Seq(0)) };
-        let ecn = match is_answer {
-            true if self.ecn.is_agreed => Flags::ECE,
-            true => Flags::NONE,
-            false => syn_flags(self.config.ecn, self.rtt.backoff > 0),
-        };
-        let flags = flags | ecn;
+        let flags = flags | self.syn_ecn_flags(is_answer);
         let mut options = self.syn_options(is_answer, cx);
         // What was announced already does not move, also if data came with the peer's SYN.
         let window = if is_answer { self.rcv.wnd().min(0xffff) as u16 } else { self.config.syn_window() };
         let is_first = !is_answer && self.rtt.backoff == 0;
         let body = if is_first { self.add_fast_open(&mut options, cx) } else { Body::new() };
+        if is_answer {
+            self.add_accurate_option_to_syn_ack(&mut options);
+        }
         let header = Header { seq: self.snd.iss, ack, flags, window, ..self.header() };
         if is_answer {
             self.pending.ack = AckDue::No;
@@ -372,10 +370,11 @@ impl Connection {
         self.tell_of_room();
         cx.counters.add(Counter::TcpOutSegs, u64::from(octets.div_ceil(self.mss()).max(1)));
         let (flags, ecn) = self.mark_new_data(octets == 0);
-        self.send_range(range, flags, ecn, cx)
+        self.send_range(range, flags, ecn, false, cx)
     }
 
     fn send_again(&mut self, range: Range, cx: &mut Context) -> Datagram {
+        self.note_lost_option(range.start);
         self.flight.on_resent(range, cx.now);
         self.recovery.on_resent(range.len(), cx.now);
         self.restart_timer_for_resent(range.start, cx.now);
@@ -401,7 +400,7 @@ impl Connection {
         self.count_resent(octets);
         self.totals.traffic.record().bytes_retransmitted += u64::from(range.len());
         cx.counters.add(Counter::TcpRetransSegs, u64::from(octets.div_ceil(self.mss())));
-        self.send_range(range, Flags::NONE, 0, cx)
+        self.send_range(range, Flags::NONE, 0, true, cx)
     }
 
     /// One octet, new if nothing is out, sent into the closed window (RFC 9293 §3.8.6.1).
@@ -415,11 +414,11 @@ impl Connection {
         }
         // Whether the peer takes it depends on its user; no sample may come from that.
         self.flight.on_probed();
-        self.send_range(range, Flags::NONE, 0, cx)
+        self.send_range(range, Flags::NONE, 0, true, cx)
     }
 
     /// The segment that occupies `range`: data, or the FIN after it, or both; with more flags, and the ECN bits.
-    fn send_range(&mut self, range: Range, more: Flags, ecn: u8, cx: &mut Context) -> Datagram {
+    fn send_range(&mut self, range: Range, more: Flags, ecn: u8, again: bool, cx: &mut Context) -> Datagram {
         self.liveness.sent_at = cx.now;
         let end = self.output.end();
         let mut flags = Flags::ACK | more;
@@ -432,14 +431,16 @@ impl Connection {
         if !body.is_empty() && range.end.at_or_after(end) {
             flags = flags | Flags::PSH;
         }
-        let mut datagram = self.send(range.start, flags, body, cx);
-        datagram.traffic_class = self.traffic_class(ecn);
+        let mut datagram = self.send(range.start, flags, body, again, cx);
+        datagram.traffic_class = self.config.class(ecn);
         datagram
     }
 
-    /// Builds a segment of a synchronized state and notes what it tells the peer.
-    fn send(&mut self, seq: Seq, flags: Flags, body: Body, cx: &mut Context) -> Datagram {
-        let options = Options {
+    /// Builds a segment of a synchronized state and notes what it tells the peer. `again`: it was sent before, or is no
+    /// more than a probe.
+    fn send(&mut self, seq: Seq, flags: Flags, body: Body, again: bool, cx: &mut Context) -> Datagram {
+        let octets = body.iter().map(Bytes::len).sum::<usize>() as u32;
+        let mut options = Options {
             timestamps: self.agreed.timestamps.map(|clock| clock.option(cx.now)),
             // Nobody could cut a signed segment that SACK blocks made too long.
             sack: if body.is_empty() || !self.is_authenticated() { self.sack_blocks(cx) } else { SackBlocks::new() },
@@ -447,8 +448,14 @@ impl Connection {
             user_timeout: if body.is_empty() { self.take_user_timeout_due() } else { None },
             ..Options::default()
         };
+        let is_path_probe = self.is_path_probe(Range::starting(seq, octets));
+        if !again && !is_path_probe && !flags.rst() {
+            self.add_accurate_option(&mut options, seq, octets);
+        }
         let (window, edge) = self.announcement();
-        let mut header = Header { seq, ack: self.rcv.nxt, flags: self.echo_flags(flags), window, ..self.header() };
+        let is_pure = octets == 0 && !flags.fin() && options.sack.is_empty();
+        let flags = self.echo_flags(flags, is_pure);
+        let mut header = Header { seq, ack: self.rcv.nxt, flags, window, ..self.header() };
         if let Some(up) = self.urgent().snd_up.filter(|up| up.after(seq)) {
             header.flags = header.flags | Flags::URG;
             header.urgent = u16::try_from(up - seq).unwrap_or(u16::MAX);
@@ -459,12 +466,12 @@ impl Connection {
             cx.counters.count(Counter::TcpOutSegs);
         }
         self.note_ack_sent(body.is_empty());
-        let octets: usize = body.iter().map(Bytes::len).sum();
         let each = self.snd.effective_mss(options.emit().len() + usize::from(options.reserved));
-        let is_whole = octets <= each as usize || self.is_path_probe(Range::starting(seq, octets as u32));
-        let segment_size = (!is_whole).then_some(each as u16);
-        self.count_sent(octets, each, cx.now);
-        self.address(emit(&header, &options, body, segment_size))
+        let segment_size = (octets > each && !is_path_probe).then_some(each as u16);
+        self.count_sent(octets as usize, each, cx.now);
+        let mut datagram = self.address(emit(&header, &options, body, segment_size));
+        datagram.keeps_cwr = self.accurate().is_some();
+        datagram
     }
 
     /// Every segment carries the ACK that was due (RFC 9293 MUST-58). Duplicates are counted by the peer only where
@@ -529,7 +536,7 @@ impl Connection {
     /// What the user chose for the layer below (RFC 9293 MUST-48, MUST-49).
     fn address(&self, mut datagram: Datagram) -> Datagram {
         datagram.hop_limit = self.config.hop_limit;
-        datagram.traffic_class = self.traffic_class(0);
+        datagram.traffic_class = self.config.class(0);
         // Where not even the least MSS fits, the network below has to cut.
         datagram.dont_fragment = self.snd.path_mss > MIN_MSS;
         datagram

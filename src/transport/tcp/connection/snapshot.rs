@@ -67,7 +67,8 @@ impl Connection {
             timestamps: self.agreed.timestamps.is_some(),
             sack: self.agreed.sack,
             pacing_rate_bytes: self.pacing_rate(),
-            ecn: self.ecn.is_agreed,
+            ecn: self.ecn.mode().name(),
+            ecn_seen: self.ecn.was_seen(),
             bytes_sent: totals.bytes_sent,
             bytes_acked: totals.bytes_acked,
             bytes_received: totals.bytes_received,
@@ -122,6 +123,8 @@ impl Connection {
         Measured {
             reorderings_seen: Some(traffic.reorderings),
             dsack_duplicates: Some(traffic.dsacks),
+            delivered_ce_segments: self.accurate().map(|accurate| accurate.marked().0),
+            received_ce_segments: self.accurate().map(|accurate| accurate.marked().1),
             ..Measured::default()
         }
     }

@@ -60,15 +60,19 @@ impl Connection {
         self.note_user_timeout(seg, cx);
         if !seg.flags.ack() {
             self.snd.set_window(seg.seq, self.snd.iss, u32::from(seg.window));
+            self.agree_on_crossing_syn(seg);
             self.enter(State::SynReceived);
             self.pending.syn = true;
             // Data that came with it is not acknowledged by our SYN-ACK and comes again.
             return Break(Outcome::Consumed);
         }
         self.pending.syn = false;
-        self.agree_on_ecn(seg);
+        let was_syn_marked = self.agree_on_ecn(seg);
         self.pending.ack = AckDue::Now;
         self.on_syn_acknowledged(seg, cx);
+        if was_syn_marked {
+            self.reduce_for_marked_syn(cx.now);
+        }
         // What follows begins after the SYN.
         seg.flags = seg.flags.without(crate::transport::tcp::segment::Flags::SYN);
         seg.seq += 1;

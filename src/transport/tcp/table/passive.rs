@@ -8,7 +8,8 @@ use crate::base::drops::{DropReason, Outcome};
 use crate::base::seq::Seq;
 use crate::base::time::Duration;
 use crate::transport::Context;
-use crate::transport::tcp::config::{Config, Ecn};
+use crate::transport::tcp::config::Config;
+use crate::transport::tcp::connection::ecn::{Agreement, Mode};
 use crate::transport::tcp::connection::{Connection, Handshake, TimestampClock};
 use crate::transport::tcp::cookie;
 use crate::transport::tcp::embryo::{Embryo, Verdict, handshake_of_syn, scales, syn_ack};
@@ -104,7 +105,9 @@ impl Tcp {
         listener.embryos += 1;
         let config = Rc::clone(&listener.config);
         let iss = iss.unwrap_or_else(|| self.numbers.sequence(local, remote, cx.now));
-        let handshake = handshake_of_syn(local, remote, iss, syn, offset, &config, cx.now);
+        let mut handshake = handshake_of_syn(local, remote, iss, syn, offset, &config, cx.now);
+        // Beside a signature a SYN-ACK has no room for it.
+        handshake.ecn.is_without_option = self.key_ring.is_for(remote.ip());
         let embryo = Embryo::new(id, handshake, &config, cx.now).with_cookie(cookie);
         self.replies.push(embryo.syn_ack(&config, cx), cx.counters);
         let deadline = embryo.deadline();
@@ -126,10 +129,12 @@ impl Tcp {
         let mss = syn.options.mss.unwrap_or(default_mss(remote.ip()));
         let iss = self.cookies.make(local, remote, syn.seq, mss, cx.now);
         let mut handshake = handshake_of_syn(local, remote, iss, syn, offset, config, cx.now);
+        handshake.ecn.is_without_option = self.key_ring.is_for(remote.ip());
         let timestamps = match handshake.timestamps {
             Some(clock) => {
                 let theirs = handshake.window_scale.map(|scale| scale.theirs);
-                let kept = cookie::Kept { window_scale: theirs, sack: handshake.sack, ecn: handshake.ecn };
+                let ecn = handshake.ecn.mode == Mode::Classic;
+                let kept = cookie::Kept { window_scale: theirs, sack: handshake.sack, ecn };
                 let value = cookie::timestamp_with_options(clock.value(cx.now), kept);
                 Some(Timestamps { value, echo: clock.recent })
             }
@@ -137,7 +142,9 @@ impl Tcp {
                 // Without timestamps nothing brings these back.
                 handshake.window_scale = None;
                 handshake.sack = false;
-                handshake.ecn = false;
+                if handshake.ecn.mode == Mode::Classic {
+                    handshake.ecn = Agreement::default();
+                }
                 None
             }
         };
@@ -196,7 +203,7 @@ impl Tcp {
             window_scale: scales(kept.window_scale, &config),
             sack: kept.sack && config.sack,
             timestamps: ours.map(|_| clock).filter(|_| config.timestamps),
-            ecn: kept.ecn && config.ecn != Ecn::Off,
+            ecn: Agreement::of_cookie(config.ecn, segment, kept.ecn),
             window: segment.window,
             rtt: None,
             syn_ack_retransmitted: false,
@@ -223,7 +230,13 @@ impl Tcp {
             Verdict::Again => {
                 let config = Rc::clone(&listener.config);
                 let Some(embryo) = self.embryos.get_mut(id) else { return Outcome::Consumed };
-                embryo.on_syn_again(&segment, &config);
+                if !embryo.on_syn_again(&segment, &config) {
+                    let (local, remote) = (embryo.local(), embryo.remote());
+                    self.replies.reset(local, remote, &segment, cx.now, cx.counters);
+                    cx.counters.count(Counter::TcpAttemptFails);
+                    self.remove_embryo(id);
+                    return Outcome::Dropped(DropReason::TcpBadSyn);
+                }
                 let syn_ack = embryo.syn_ack(&config, cx);
                 self.replies.push(syn_ack, cx.counters);
                 cx.counters.count(Counter::TcpRetransSegs);

@@ -10,6 +10,7 @@ mod closing;
 mod detecting;
 mod hostile;
 mod marking;
+mod marking_accurately;
 mod mistakes;
 mod opening;
 mod pacing;

@@ -21,6 +21,8 @@ struct Line {
     duplication: f64,
     delay: Duration,
     jitter: Duration,
+    /// Of what can be marked (ECN).
+    marks: f64,
     /// Super-segments arrive whole, as between two devices that offload.
     whole: bool,
 }
@@ -148,8 +150,11 @@ impl Pair {
             self.ends[from].check(self.seed);
             let line = self.lines[from].clone();
             let segments = if line.whole { vec![segment(&datagram)] } else { cut(&datagram) };
-            for segment in segments {
+            for mut segment in segments {
                 self.sent_segments += 1;
+                if segment.traffic_class & 0b11 == 0b10 && self.choice.chance(line.marks) {
+                    segment.traffic_class |= 0b11;
+                }
                 let copies = if self.choice.chance(line.duplication) { 2 } else { 1 };
                 for _ in 0..copies {
                     if self.choice.chance(line.loss) {
@@ -228,7 +233,14 @@ impl Pair {
 }
 
 fn good_line() -> Line {
-    Line { loss: 0.0, duplication: 0.0, delay: Duration::from_millis(5), jitter: Duration::ZERO, whole: false }
+    Line {
+        loss: 0.0,
+        duplication: 0.0,
+        delay: Duration::from_millis(5),
+        jitter: Duration::ZERO,
+        marks: 0.0,
+        whole: false,
+    }
 }
 
 /// A line and two configurations as the seed has it.
@@ -239,6 +251,7 @@ fn random_pair(seed: u64) -> Pair {
         duplication: [0.0, 0.02][random.below(2) as usize],
         delay: Duration::from_micros(random.below(30_000)),
         jitter: Duration::from_micros([0, 500, 10_000][random.below(3) as usize]),
+        marks: [0.0, 0.1, 0.6][random.below(3) as usize],
         whole: random.chance(0.3),
     };
     let lines = [line(), line()];
@@ -252,7 +265,7 @@ fn random_pair(seed: u64) -> Pair {
         window_scale: random.chance(0.7),
         congestion: [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Bbr][random.below(3) as usize],
         pacing: random.chance(0.7),
-        ecn: [Ecn::Off, Ecn::Passive, Ecn::On][random.below(3) as usize],
+        ecn: [Ecn::Off, Ecn::Passive, Ecn::On, Ecn::Accurate][random.below(4) as usize],
         user_timeout: None,
         syn_retries: 30,
         // An RTO that has backed off to two minutes must find the other end still in TIME-WAIT: a closed one answers

@@ -11,7 +11,7 @@ use crate::base::seq::Seq;
 use crate::base::time::Duration;
 use crate::network::packet::{PathError, PathErrorKind};
 use crate::transport::tcp::config::{Algorithm, Config};
-use crate::transport::tcp::connection::{Connection, Handshake, Read};
+use crate::transport::tcp::connection::{Agreement, Connection, Handshake, Read};
 use crate::transport::tcp::options::{Options, Timestamps};
 use crate::transport::tcp::segment::{Flags, Segment};
 use crate::transport::tcp::state::State;
@@ -326,7 +326,7 @@ pub(super) fn handshake() -> Handshake {
         window_scale: None,
         sack: false,
         timestamps: None,
-        ecn: false,
+        ecn: Agreement::default(),
         window: 60_000,
         rtt: Some(ms(10)),
         syn_ack_retransmitted: false,

@@ -3,7 +3,7 @@
 use super::super::*;
 use super::harness::*;
 use crate::base::drops::DropReason::*;
-use crate::transport::tcp::config::{KeyAlgorithm, MasterKey};
+use crate::transport::tcp::config::{Ecn, KeyAlgorithm, MasterKey};
 use crate::transport::tcp::connection::Read;
 use bytes::Bytes;
 
@@ -151,4 +151,20 @@ fn strangers_need_no_signature() {
     let mut server = host(SERVER, 1, vec![key(Ipv4Addr::new(192, 0, 2, 77), (4, 2), "secret")]);
     let listener = server.listen(10);
     server.accepted(listener, PEER, Seq(7));
+}
+
+#[test]
+fn accurate_ecn_has_room_beside_a_signature() {
+    // RFC 9768 §3.2.3.2.1: an option is left out where there is no space for it.
+    let config = |keys: Vec<MasterKey>| Config { keys: keys.into(), ecn: Ecn::Accurate, ..Config::default() };
+    let mut client = Host::with(CLIENT, 2, config(vec![key(SERVER, (2, 4), "secret")]), 100);
+    let mut server = Host::with(SERVER, 1, config(vec![key(CLIENT, (4, 2), "secret")]), 100);
+    let listener = server.listen(10);
+    let id = connect(&mut client);
+    talk(&mut client, &mut server);
+    let (accepted, _) = server.tcp.accept(listener).unwrap();
+    client.call(|tcp, cx| tcp.write(id, &mut Bytes::from_static(&[7; 5000]), cx)).unwrap();
+    talk(&mut client, &mut server);
+    assert_eq!(client.tcp.info(id).unwrap().ecn, "accurate");
+    assert_eq!(server.tcp.info(accepted).unwrap().receive_queue_bytes, 5000);
 }

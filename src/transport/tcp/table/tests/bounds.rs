@@ -13,6 +13,7 @@ fn record(n: u32, now: Instant) -> TimeWait {
         rcv_nxt: Seq(0),
         rcv_wnd: 1000,
         window: 1000,
+        ace: 0,
         timestamps: None,
         deadline: now + Duration::from_secs(60),
         duration: Duration::from_secs(60),

@@ -100,6 +100,23 @@ fn a_cookie_brings_ecn_back_too() {
 }
 
 #[test]
+fn the_ack_field_tells_a_cookie_of_accurate_ecn_with_timestamps_and_without() {
+    // RFC 9768 §5.1: the handshake encoding of the pure ACK, or the counter of data that comes first.
+    for (ace, stamped) in [(0b010, true), (0b010, false), (5, false), (6, true)] {
+        let (mut host, listener) = flooded();
+        let syn = from(PEER, Flags::SYN.with_ace(0b111)).seq(IRS).options(all_options());
+        host.receive(&if stamped { syn.stamp(500, 0) } else { syn }.packet());
+        let syn_ack = host.reply();
+        assert_eq!(syn_ack.flags, SA.with_ace(0b010));
+        let ack = from(PEER, A.with_ace(ace)).seq(IRS + 1).ack(syn_ack.seq + 1);
+        let echo = syn_ack.options.timestamps.map_or(0, |timestamps| timestamps.value);
+        host.receive(&if stamped { ack.stamp(580, echo) } else { ack }.packet());
+        let (id, _) = host.tcp.accept(listener).unwrap();
+        assert_eq!(host.tcp.info(id).unwrap().ecn, "accurate", "{ace:03b}");
+    }
+}
+
+#[test]
 fn a_wrong_cookie_is_reset() {
     let (mut host, listener) = flooded();
     host.receive(&syn(PEER, IRS).packet());

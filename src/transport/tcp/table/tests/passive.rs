@@ -375,3 +375,27 @@ fn all_sockets_are_listed_kind_by_kind() {
     ];
     assert_eq!(rows, expected);
 }
+
+#[test]
+fn a_syn_that_comes_again_for_another_kind_of_ecn_resets() {
+    // RFC 9768 §3.1.5.
+    let mut host = Host::server();
+    host.listen(10);
+    host.receive(&from(PEER, S.with_ace(0b111)).seq(IRS).packet());
+    assert_eq!(host.reply().flags, SA.with_ace(0b010));
+    let outcome = host.receive(&from(PEER, S.with_ace(0b011)).seq(IRS).packet());
+    assert_eq!((outcome, host.reply().flags), (Outcome::Dropped(TcpBadSyn), RA));
+    let reset = host.receive(&from(PEER, A).seq(IRS + 1).ack(Seq(1)).packet());
+    assert_eq!(reset, REFUSED, "nothing is left of it");
+}
+
+#[test]
+fn a_half_open_connection_challenges_with_the_counter_at_its_beginning() {
+    // RFC 9768 §3.2.2.
+    let mut host = Host::server();
+    host.listen(10);
+    host.receive(&from(PEER, S.with_ace(0b111)).seq(IRS).packet());
+    host.reply();
+    host.receive(&from(PEER, R).seq(IRS + 100).packet());
+    assert_eq!(host.reply().flags, A.with_ace(5));
+}
