@@ -160,7 +160,7 @@ fn help_and_version_are_on_standard_output() {
     }
     let version = tapstack(&["--version"]);
     assert_eq!((version.status, version.stdout.trim()), (0, concat!("tapstack ", env!("CARGO_PKG_VERSION"))));
-    for command in ["run", "check", "show", "password", "certificate", "cable"] {
+    for command in ["run", "check", "show", "password", "account", "certificate", "cable"] {
         let help = tapstack(&[command, "--help"]);
         assert_eq!(help.status, 0);
         assert!(help.stdout.contains("Examples:"), "{command}: {}", help.stdout);
@@ -200,6 +200,68 @@ fn a_password_becomes_an_argon2id_hash_that_an_account_takes() {
     let (checked, _) = check(&behind_an_interface(&account));
     assert_eq!(checked.status, 0, "{}", checked.stderr);
     assert_eq!(tapstack(&["password"]).status, 2, "an empty password is refused");
+}
+
+/// The outcome of `account` with these words, and a password on standard input.
+fn account(state: &std::path::Path, words: &[&str], password: &str) -> Outcome {
+    let mut child = Command::new(TAPSTACK)
+        .arg("account")
+        .args(words)
+        .args(["--control", "/nowhere/x.sock", "--state"])
+        .arg(state)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // Most of them ask for nothing, and may be gone.
+    let _ = child.stdin.take().unwrap().write_all(password.as_bytes());
+    outcome(&child.wait_with_output().unwrap())
+}
+
+#[test]
+fn accounts_are_added_listed_locked_and_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state");
+    let added = account(&state, &["add", "alice"], "wonderland\n");
+    assert_eq!((added.status, added.stdout.as_str()), (0, "alice: added; no daemon runs\n"), "{}", added.stderr);
+    assert_eq!(account(&state, &["add", "bob"], "gr\u{fc}n\n").status, 0);
+    let list = || {
+        let said = account(&state, &["list", "--json"], "").stdout;
+        let all: Vec<serde_json::Value> = serde_json::from_str(&said).unwrap();
+        all.iter().map(|one| format!("{} {} {}", one["name"], one["locked"], one["scram"])).collect::<Vec<_>>()
+    };
+    assert_eq!(list(), ["\"alice\" false true", "\"bob\" false false"]);
+    assert_eq!(account(&state, &["lock", "bob"], "").status, 0);
+    assert_eq!(list(), ["\"alice\" false true", "\"bob\" true false"]);
+    assert!(
+        account(&state, &["list"], "").stdout.lines().any(|line| line.starts_with("bob") && line.contains("locked"))
+    );
+    assert_eq!(account(&state, &["remove", "alice"], "").status, 0);
+    assert_eq!(list(), ["\"bob\" true false"]);
+}
+
+#[test]
+fn what_is_wrong_with_an_account_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path();
+    assert_eq!(account(state, &["add", "alice"], "wonderland\n").status, 0);
+    for (words, password, status, complaint) in [
+        (&["add", "alice"], "x\n", 2, "there is an account \"alice\" already"),
+        (&["add", "../bob"], "x\n", 2, "use 1 to 64 of"),
+        (&["add", "bob"], "\n", 2, "the password is empty"),
+        (&["lock", "bob"], "", 2, "there is no account \"bob\""),
+        (&["password", "bob"], "x\n", 2, "there is no account \"bob\""),
+    ] {
+        let said = account(state, words, password);
+        assert_eq!(said.status, status, "{words:?}: {}", said.stderr);
+        assert!(said.stderr.contains(complaint), "{words:?}: {}", said.stderr);
+        assert_eq!(said.stderr.lines().count(), 1, "{}", said.stderr);
+    }
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let nowhere = account(&folder.path().join("file"), &["list"], "");
+    assert_eq!(nowhere.status, 1);
+    assert!(nowhere.stderr.contains("--state"), "{}", nowhere.stderr);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Exit status: 0 done, or stopped as asked; 1 failed while running; 2 wrong arguments or configuration. Messages
 //! read `tapstack: what failed: on what: what to do`.
 
+mod account;
 mod cable;
 mod certificate;
 mod check;
@@ -53,6 +54,9 @@ enum Command {
         #[arg(long)]
         scram: bool,
     },
+    /// Add, change, lock, remove and list accounts while the daemon runs.
+    #[command(after_long_help = ACCOUNT_EXAMPLES)]
+    Account(account::Account),
     /// Print the certificates of TLS, or export, install or uninstall the local authority that signed them.
     #[command(after_long_help = CERTIFICATE_EXAMPLES)]
     Certificate(certificate::Certificate),
@@ -95,6 +99,16 @@ Examples:
   printf 'wonderland\\n' | tapstack password
       takes the first line of standard input";
 
+const ACCOUNT_EXAMPLES: &str = "\
+Examples:
+  sudo tapstack account add alice
+      asks for a password; alice can fetch and send mail at once
+  printf 'wonderland\\n' | sudo tapstack account password alice
+      another password; whoever is logged in as alice is not any more
+  sudo tapstack account list
+
+Accounts of a configuration file stay there: `tapstack password` makes their hashes.";
+
 const CERTIFICATE_EXAMPLES: &str = "\
 Examples:
   sudo tapstack certificate
@@ -132,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Check(setup) => check::run(&setup),
         Command::Show(show) => show.run(),
         Command::Password { scram } => password::run(scram),
+        Command::Account(account) => account.run(),
         Command::Certificate(certificate) => certificate.run(),
         Command::Cable(cable) => cable.run(),
     };

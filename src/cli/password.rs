@@ -5,8 +5,22 @@ use crate::session::accounts;
 use crate::session::sasl::scram::{Entry, ITERATIONS};
 use std::io::{self, BufRead, IsTerminal};
 
-/// Asks on a terminal, or takes the first line of standard input.
 pub(super) fn run(is_scram: bool) -> Result<(), Failure> {
+    let password = ask()?;
+    if !is_scram {
+        super::print(&(hash(&password)? + "\n"));
+        return Ok(());
+    }
+    let Some(entry) = scram(&password)? else {
+        let message = "a password for SCRAM is of printable ASCII: others would have to be prepared (RFC 4013)";
+        return Err(Failure::Usage(message.to_owned()));
+    };
+    super::print(&(entry + "\n"));
+    Ok(())
+}
+
+/// Asks on a terminal, or takes the first line of standard input.
+pub(super) fn ask() -> Result<String, Failure> {
     let failed = |error: io::Error| Failure::running(format!("the password can't be read: {error}"));
     let password = if io::stdin().is_terminal() {
         let password = rpassword::prompt_password("Password: ").map_err(failed)?;
@@ -22,19 +36,21 @@ pub(super) fn run(is_scram: bool) -> Result<(), Failure> {
     if password.is_empty() {
         return Err(Failure::Usage("the password is empty: type one, or pipe it in as one line".to_owned()));
     }
-    if is_scram {
-        if !password.bytes().all(|octet| octet.is_ascii_graphic() || octet == b' ') {
-            let message = "a password for SCRAM is of printable ASCII: others would have to be prepared (RFC 4013)";
-            return Err(Failure::Usage(message.to_owned()));
-        }
-        let mut salt = [0; 16];
-        getrandom::fill(&mut salt).map_err(|error| Failure::running(format!("no randomness can be had: {error}")))?;
-        let entry = Entry::derive(password.as_bytes(), &salt, ITERATIONS);
-        super::print(&format!("{entry}\n"));
-        return Ok(());
+    Ok(password)
+}
+
+/// The PHC string of a password.
+pub(super) fn hash(password: &str) -> Result<String, Failure> {
+    accounts::hash(password.as_bytes())
+        .map_err(|error| Failure::running(format!("the password can't be hashed: {error}")))
+}
+
+/// What SCRAM needs of a password; `None` if it takes no such password.
+pub(super) fn scram(password: &str) -> Result<Option<String>, Failure> {
+    if !password.bytes().all(|octet| octet.is_ascii_graphic() || octet == b' ') {
+        return Ok(None);
     }
-    let hash = accounts::hash(password.as_bytes())
-        .map_err(|error| Failure::running(format!("the password can't be hashed: {error}")))?;
-    super::print(&(hash + "\n"));
-    Ok(())
+    let mut salt = [0; 16];
+    getrandom::fill(&mut salt).map_err(|error| Failure::running(format!("no randomness can be had: {error}")))?;
+    Ok(Some(Entry::derive(password.as_bytes(), &salt, ITERATIONS).to_string()))
 }

@@ -30,6 +30,8 @@ const FOLDER: &str = "/run/tapstack";
 pub enum Request {
     /// A part of the stack's state.
     Show(String),
+    /// To read the configuration, the accounts and the certificates again, as at SIGHUP.
+    Reload,
 }
 
 /// The answer.

@@ -21,7 +21,7 @@ pub struct Desk {
     told: Told,
 }
 
-/// What signals asked for since the last turn.
+/// What signals and clients asked for since the last turn.
 #[derive(Clone, Copy, Default, Debug)]
 pub struct Told {
     /// To stop, so often.
@@ -54,8 +54,8 @@ impl Desk {
             }
             Some(1) => self.control.accept(registry, now),
             _ => {
-                let crew = &mut self.crew;
-                self.control.serve(token, now, |ticket, request| answer(crew, guest, ticket, request));
+                let (crew, told) = (&mut self.crew, &mut self.told);
+                self.control.serve(token, now, |ticket, request| answer(crew, told, guest, ticket, request));
             }
         }
     }
@@ -67,8 +67,8 @@ impl Desk {
     pub fn take_in(&mut self, now: Instant, guest: &impl Guest) -> Result<Told, Failure> {
         for gathered in self.crew.take_in()? {
             let response = response(&gathered.what, Some(Snapshot::merge(gathered.parts)));
-            let crew = &mut self.crew;
-            let more = |ticket, request| answer(crew, guest, ticket, request);
+            let (crew, told) = (&mut self.crew, &mut self.told);
+            let more = |ticket, request| answer(crew, told, guest, ticket, request);
             self.control.answer(gathered.ticket, &response, now, more);
         }
         self.control.handle_timeout(now);
@@ -84,8 +84,14 @@ impl Desk {
 }
 
 /// The answer to a request, or none yet if other threads have to be asked.
-fn answer(crew: &mut Crew, guest: &impl Guest, ticket: Ticket, request: Request) -> Option<Response> {
-    let Request::Show(what) = request;
+fn answer(crew: &mut Crew, told: &mut Told, guest: &impl Guest, ticket: Ticket, request: Request) -> Option<Response> {
+    let what = match request {
+        Request::Show(what) => what,
+        Request::Reload => {
+            told.reloads += 1;
+            return Some(Response::Ok(serde_json::Value::Null));
+        }
+    };
     match guest.show(&what) {
         Some(own) if !crew.is_empty() => {
             crew.ask(ticket, &what, own);

@@ -16,7 +16,8 @@ use crate::daemon::crew::Crew;
 use crate::daemon::event_loop::{EventLoop, Guest};
 use crate::daemon::failure::Failure;
 use crate::daemon::memory::{self, Memory};
-use crate::daemon::services::{Services, accounts};
+use crate::daemon::people::accounts;
+use crate::daemon::services::Services;
 use crate::daemon::show;
 use crate::daemon::tls::{identities, server_tls};
 use crate::physical::frame::{DeviceId, Frame, OutFrame};
@@ -66,6 +67,18 @@ pub struct Common {
     pub board: Arc<Board>,
 }
 
+impl Common {
+    /// The configuration as it is by now: the file read again, if there is one.
+    fn configuration(&self) -> Result<Config, Failure> {
+        let Some(path) = &self.config_path else { return Ok(Config::clone(&self.config)) };
+        let (mut config, source) = Config::load(path)?;
+        // A flag may have said so, and the accounts there are ours.
+        config.daemon.state.clone_from(&self.config.daemon.state);
+        config.validate(&source)?;
+        Ok(config)
+    }
+}
+
 /// Runs the daemon until it is stopped; `on_ready` is called when the devices are up and every listener listens.
 ///
 /// # Errors
@@ -78,7 +91,7 @@ pub fn run(config: Config, config_path: Option<&Path>, on_ready: impl FnOnce()) 
     let board = Arc::new(Board::new(loops.iter().map(EventLoop::waker).collect()));
     let others = loops.split_off(1);
     let Some(mut first) = loops.pop() else { return Ok(()) };
-    let verifier = Verifier::spawn(accounts(&config.accounts)?, first.caller())
+    let verifier = Verifier::spawn(accounts(&config)?, first.caller())
         .map_err(|error| Failure::running(format!("the thread that checks passwords can't start: {error}")))?;
     let tls = server_tls(&config, clock, first.capture())?;
     let errands = Errands::spawn("disk", DISK_THREADS, DISK_QUEUE, first.caller())
@@ -211,15 +224,10 @@ impl Guest for DaemonGuest {
     }
 
     fn reload(&mut self) {
-        let Some(path) = &self.common.config_path else {
-            log::warn!("nothing to reload: there is no configuration file");
-            return;
-        };
-        let read = Config::load(path).map_err(Failure::from).and_then(|(config, source)| {
-            config.validate(&source)?;
+        let read = self.common.configuration().and_then(|config| {
             let tls = self.common.tls.as_ref();
             let identities = tls.map(|_| identities(&config, self.common.clock)).transpose()?;
-            Ok((accounts(&config.accounts)?, identities))
+            Ok((accounts(&config)?, identities))
         });
         match read {
             Ok((accounts, identities)) => {

@@ -18,6 +18,7 @@ pub mod guest;
 pub mod local_authority;
 pub mod mail;
 mod memory;
+pub mod people;
 pub mod port;
 pub mod services;
 pub mod show;

@@ -9,11 +9,10 @@ use crate::application::small::{self, Small};
 use crate::application::smtp::{self, Role};
 use crate::base::random::Random;
 use crate::daemon::assemble::tcp_defaults;
-use crate::daemon::config::{self, Account, Listen};
+use crate::daemon::config::{self, Listen};
 use crate::daemon::failure::Failure;
 use crate::daemon::guest::Common;
 use crate::presentation::tls::Acceptor;
-use crate::session::accounts::Accounts;
 use crate::session::clock::Clock;
 use crate::session::entrance::Entrance;
 use crate::session::net::Net;
@@ -39,18 +38,6 @@ pub struct Services<'a> {
     pub common: &'a Common,
     /// Asked when the daemon stops.
     pub shutdown: &'a Shutdown,
-}
-
-/// The accounts as the session floor takes them.
-///
-/// # Errors
-/// One of them is none; validation has said so before.
-pub fn accounts(accounts: &[Account]) -> Result<Accounts, Failure> {
-    let pairs = accounts.iter().map(|account| (account.name.as_ref().as_str(), account.password.as_ref().as_str()));
-    let mut with_scram = accounts.iter().filter_map(|account| Some((account.name.as_ref(), account.scram.as_ref()?)));
-    Accounts::new(pairs)
-        .and_then(|known| with_scram.try_fold(known, |known, (name, entry)| known.with_scram(name, entry.as_ref())))
-        .map_err(|error| Failure::Usage(error.to_string()))
 }
 
 impl Services<'_> {

@@ -1,6 +1,6 @@
 //! The mail server, with the mail programs that people have.
 
-use crate::lab::{DAEMON, Lab};
+use crate::lab::{DAEMON, Lab, binary};
 use std::fs;
 
 const FIRST: &str = "From: bob@example.com\nTo: alice@example.com\nSubject: one\n\nFirst.\n.hidden dot\n";
@@ -34,6 +34,26 @@ fn curl_lists_and_fetches_mail() {
     let wrong = lab.attempt(&format!("curl -sS -m 20 --user alice:wrong pop3://{DAEMON}/"));
     assert_eq!(wrong.status, 67, "login must be denied: {}", wrong.stderr);
     assert_eq!(messages_left(&lab), 2);
+}
+
+#[test]
+fn an_account_that_is_made_while_the_daemon_runs_can_log_in_until_it_is_locked() {
+    let lab = Lab::new();
+    let binary = binary();
+    let account = |words: &str| {
+        let place = format!("--state state --control {}", lab.daemon.control().display());
+        lab.run(&format!("echo looking-glass | {} account {words} {place}", binary.display()))
+    };
+    let curl = || lab.attempt(&format!("curl -sS -m 20 --user bob:looking-glass pop3://{DAEMON}/")).status;
+    assert_eq!(account("add bob"), "bob: added; the running daemon knows\n");
+    assert_eq!(curl(), 0);
+    account("lock bob");
+    assert_eq!(curl(), 67, "login must be denied");
+    account("unlock bob");
+    // The failure has its price: the next attempt waits a second.
+    assert_eq!(curl(), 0);
+    let list = account("list --config daemon.toml");
+    assert!(list.lines().any(|line| line.starts_with("alice") && line.contains("configuration")), "{list}");
 }
 
 #[test]

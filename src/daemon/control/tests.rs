@@ -4,6 +4,14 @@ use super::*;
 use std::io::{BufRead, BufReader};
 use std::os::unix::net::UnixStream as StdStream;
 
+/// What a request asks to be shown.
+fn what(request: Request) -> String {
+    match request {
+        Request::Show(what) => what,
+        Request::Reload => "reload".into(),
+    }
+}
+
 struct Fixture {
     _folder: tempfile::TempDir,
     path: PathBuf,
@@ -32,7 +40,7 @@ impl Fixture {
             } else {
                 assert!(self.socket.owns(event.token()));
                 let later = &mut self.later;
-                let echo = |ticket, Request::Show(what): Request| match what.as_str() {
+                let echo = |ticket, request: Request| match what(request).as_str() {
                     "long" => Some(Response::Ok("x".repeat(4 << 20).into())),
                     "later" => {
                         later.push(ticket);
@@ -57,7 +65,7 @@ fn an_answer_may_come_later_and_what_was_asked_since_is_answered_after_it() {
     }
     let [ticket] = fixture.later[..] else { panic!("{:?}", fixture.later) };
     assert!(fixture.socket.awaits(ticket));
-    let echo = |_, Request::Show(what): Request| Some(Response::Ok(what.into()));
+    let echo = |_, request: Request| Some(Response::Ok(what(request).into()));
     fixture.socket.answer(ticket, &Response::Ok("at last".into()), Instant::ZERO, echo);
     assert!(!fixture.socket.awaits(ticket), "it is answered once");
     let lines: Vec<String> = BufReader::new(client).lines().map(Result::unwrap).collect();

@@ -1,0 +1,188 @@
+//! `tapstack account`: the accounts that are made while the daemon runs, beside those of the configuration.
+//!
+//! They are in the database of the state directory, which is changed whether a daemon runs or not; one that runs is
+//! told to read it again.
+
+use crate::cli::password;
+use crate::cli::table::Table;
+use crate::daemon::clock::Clock;
+use crate::daemon::config::{Config, default_control_path};
+use crate::daemon::control::{Request, ask};
+use crate::daemon::failure::Failure;
+use crate::daemon::people::database_path;
+use crate::session::account_book::{AccountBook, BookError, Change, Entry};
+use crate::session::accounts;
+use crate::session::database::Database;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::fs;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
+
+/// What to do with the accounts, and where they are.
+#[derive(Debug, Args)]
+pub(super) struct Account {
+    #[command(subcommand)]
+    action: Action,
+    /// The configuration of the daemon, which says where they are
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// Where what must outlive the process is kept; by default /var/lib/tapstack
+    #[arg(long, value_name = "DIR", global = true)]
+    state: Option<PathBuf>,
+    /// The control socket of the daemon that is told; by default /run/tapstack/TAP.sock
+    #[arg(long, value_name = "PATH", global = true)]
+    control: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Add an account; asks for its password, or takes the first line of standard input
+    Add {
+        /// Its name
+        name: String,
+    },
+    /// Give an account another password, which ends its login sessions
+    Password {
+        /// Whose
+        name: String,
+    },
+    /// Let nobody in with an account any more, and end its login sessions
+    Lock {
+        /// Which
+        name: String,
+    },
+    /// Let its owner in again
+    Unlock {
+        /// Which
+        name: String,
+    },
+    /// Remove an account; its mail stays where it is
+    Remove {
+        /// Which
+        name: String,
+    },
+    /// Print all accounts
+    List {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+impl Account {
+    pub(super) fn run(&self) -> Result<(), Failure> {
+        let config = self.configuration()?;
+        let database = open(&config)?;
+        let book = AccountBook(&database);
+        let (name, done, result) = match &self.action {
+            Action::List { json } => return list(&config, &book, *json),
+            Action::Add { name } => {
+                if config.accounts.iter().any(|account| account.name.as_ref() == name) {
+                    let message = format!("account {name:?} is one of the configuration: change it there");
+                    return Err(Failure::Usage(message));
+                }
+                (name, "added", book.add(&entry(name)?))
+            }
+            Action::Password { name } => {
+                let Entry { password, scram, .. } = entry(name)?;
+                (name, "has another password", book.change(name, &Change::Password(password, scram)))
+            }
+            Action::Lock { name } => (name, "locked", book.change(name, &Change::Lock(true))),
+            Action::Unlock { name } => (name, "unlocked", book.change(name, &Change::Lock(false))),
+            Action::Remove { name } => (name, "removed", book.change(name, &Change::Remove)),
+        };
+        result.map_err(|error| explained(&config, name, &error))?;
+        super::print(&format!("{name}: {done}; {}\n", self.tell(&config)));
+        Ok(())
+    }
+
+    fn configuration(&self) -> Result<Config, Failure> {
+        let mut config = match &self.config {
+            Some(path) => Config::load(path)?.0,
+            None => Config::without_file(),
+        };
+        config.daemon.state = self.state.clone().or(config.daemon.state.take());
+        config.daemon.control = self.control.clone().or(config.daemon.control.take());
+        Ok(config)
+    }
+
+    /// Tells a daemon that runs, and says what became of it.
+    fn tell(&self, config: &Config) -> String {
+        let of_tap = || default_control_path(config.taps().first().copied().unwrap_or("tap0"));
+        let path = config.daemon.control.clone().unwrap_or_else(of_tap);
+        match ask(&path, &Request::Reload) {
+            Ok(_) => "the running daemon knows".to_owned(),
+            Err(_) if !path.exists() => "no daemon runs".to_owned(),
+            Err(failure) => format!("a daemon will know at its next start or SIGHUP: {failure}"),
+        }
+    }
+}
+
+fn open(config: &Config) -> Result<Database, Failure> {
+    let state = config.state_path();
+    let failed = |reason: &dyn std::fmt::Display| {
+        let advice = "it belongs to whoever runs the daemon: try sudo, or name another place with --state";
+        Failure::running(format!("the accounts can't be opened: {reason}: {advice}"))
+    };
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(state)
+        .map_err(|error| failed(&format!("{}: {error}", state.display())))?;
+    Database::open(&database_path(config)).map_err(|error| failed(&error))
+}
+
+/// A new entry, with the password that is asked for.
+fn entry(name: &str) -> Result<Entry, Failure> {
+    if !accounts::is_name(name) {
+        return Err(Failure::Usage(accounts::AccountError::Name(name.to_owned()).to_string()));
+    }
+    let password = password::ask()?;
+    let made_at = Clock::start().unix_time();
+    // What SCRAM takes is printable ASCII; a password of other characters is for the other mechanisms.
+    let scram = password::scram(&password)?;
+    Ok(Entry { name: name.to_owned(), password: password::hash(&password)?, scram, is_locked: false, made_at })
+}
+
+fn explained(config: &Config, name: &str, error: &BookError) -> Failure {
+    let is_of_file = config.accounts.iter().any(|account| account.name.as_ref() == name);
+    match error {
+        BookError::Unknown(_) if is_of_file => {
+            Failure::Usage(format!("account {name:?} is one of the configuration: change it there"))
+        }
+        BookError::Database(error) => Failure::running(error.to_string()),
+        error => Failure::Usage(error.to_string()),
+    }
+}
+
+fn list(config: &Config, book: &AccountBook<'_>, as_json: bool) -> Result<(), Failure> {
+    let entries = book.entries().map_err(|error| Failure::running(error.to_string()))?;
+    let of_file = config.accounts.iter().map(|account| account.name.as_ref().as_str());
+    if as_json {
+        let of_file = of_file.map(|name| json!({ "name": name, "from": "configuration", "locked": false }));
+        let of_book = entries.iter().map(|entry| {
+            json!({
+                "name": entry.name,
+                "from": "book",
+                "locked": entry.is_locked,
+                "scram": entry.scram.is_some(),
+                "made_at": entry.made_at.as_secs(),
+            })
+        });
+        let all: Vec<serde_json::Value> = of_file.chain(of_book).collect();
+        super::print(&format!("{}\n", json!(all)));
+        return Ok(());
+    }
+    let mut table = Table::new(&["NAME", "FROM", "STATE", "SCRAM", "MADE"]);
+    of_file.for_each(|name| table.row([name, "configuration", "open", "", ""].map(str::to_owned).to_vec()));
+    for entry in &entries {
+        let state = if entry.is_locked { "locked" } else { "open" };
+        let scram = if entry.scram.is_some() { "yes" } else { "no" };
+        let made = httpdate::fmt_http_date(UNIX_EPOCH + entry.made_at);
+        table.row(vec![entry.name.clone(), "book".into(), state.into(), scram.into(), made]);
+    }
+    super::print(&table.render());
+    Ok(())
+}

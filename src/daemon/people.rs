@@ -1,0 +1,85 @@
+//! Who has an account: those of the configuration, and those of the book that `tapstack account` writes.
+
+use crate::daemon::config::Config;
+use crate::daemon::failure::Failure;
+use crate::session::account_book::{AccountBook, Entry};
+use crate::session::accounts::Accounts;
+use crate::session::database::Database;
+use std::path::PathBuf;
+
+/// Where the database is.
+pub fn database_path(config: &Config) -> PathBuf {
+    config.state_path().join("state.db")
+}
+
+/// Those who may come in. An account of the configuration is what the configuration says, whatever the book has under
+/// its name; one that is locked is none.
+///
+/// # Errors
+/// The configuration or the book has something that is no account, or the book can't be read.
+pub fn accounts(config: &Config) -> Result<Accounts, Failure> {
+    let failed = |error: &dyn std::fmt::Display| Failure::Usage(error.to_string());
+    let of_file = config.accounts.iter().map(|account| {
+        let scram = account.scram.as_ref().map(|entry| entry.as_ref().clone());
+        (account.name.as_ref().clone(), account.password.as_ref().clone(), scram)
+    });
+    let mut all: Vec<(String, String, Option<String>)> = of_file.collect();
+    for entry in book(config)?.into_iter().filter(|entry| !entry.is_locked) {
+        if all.iter().any(|(name, ..)| *name == entry.name) {
+            log::warn!("account {:?} is what the configuration says, and not what the book says", entry.name);
+        } else {
+            all.push((entry.name, entry.password, entry.scram));
+        }
+    }
+    let known =
+        Accounts::new(all.iter().map(|(name, password, _)| (name, password))).map_err(|error| failed(&error))?;
+    let mut with_scram = all.iter().filter_map(|(name, _, scram)| Some((name, scram.as_ref()?)));
+    with_scram.try_fold(known, |known, (name, entry)| known.with_scram(name, entry)).map_err(|error| failed(&error))
+}
+
+/// The entries of the book; none, if there is no book.
+fn book(config: &Config) -> Result<Vec<Entry>, Failure> {
+    let path = database_path(config);
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    let entries = Database::open(&path).and_then(|database| AccountBook(&database).entries());
+    entries.map_err(|error| Failure::running(format!("the accounts can't be read: {}: {error}", path.display())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::Duration;
+    use crate::daemon::config::{Account, unwritten};
+    use crate::session::account_book::Change;
+
+    // Argon2 at its cheapest.
+    const HASH: &str = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+    fn entry(name: &str) -> Entry {
+        let made_at = Duration::from_secs(1);
+        Entry { name: name.into(), password: HASH.into(), scram: None, is_locked: false, made_at }
+    }
+
+    #[test]
+    fn accounts_are_those_of_the_file_and_those_of_the_book_that_are_not_locked() {
+        let state = tempfile::tempdir().unwrap();
+        let mut config = Config::without_file();
+        config.daemon.state = Some(state.path().into());
+        config.accounts =
+            vec![Account { name: unwritten("alice".into()), password: unwritten(HASH.into()), scram: None }];
+        let names = |config: &Config| accounts(config).unwrap().names().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(names(&config), ["alice"]);
+        let database = Database::open(&database_path(&config)).unwrap();
+        let book = AccountBook(&database);
+        for name in ["bob", "carol", "alice"] {
+            book.add(&entry(name)).unwrap();
+        }
+        assert_eq!(names(&config), ["alice", "bob", "carol"]);
+        book.change("bob", &Change::Lock(true)).unwrap();
+        // What the file says of an account holds.
+        book.change("alice", &Change::Lock(true)).unwrap();
+        assert_eq!(names(&config), ["alice", "carol"]);
+    }
+}
