@@ -52,20 +52,42 @@ pub fn server_tls(config: &Config, clock: Clock, capture: Option<&FileCapture>) 
 /// A file can't be read or written, or is not what it should be.
 pub fn identities(config: &Config, clock: Clock) -> Result<Vec<Identity>, Failure> {
     let named = &config.tls.certificates;
-    if named.is_empty() { Ok(vec![own_identity(config, clock)?]) } else { named.iter().map(identity).collect() }
+    if named.is_empty() {
+        return Ok(vec![own_identity(config, clock)?]);
+    }
+    Ok(named.iter().map(identity).collect::<Result<_, _>>()?)
+}
+
+/// Which of two files is at fault, and why.
+#[derive(Debug)]
+pub enum BadIdentity {
+    /// The certificate.
+    Certificate(Failure),
+    /// The key.
+    Key(Failure),
+}
+
+impl From<BadIdentity> for Failure {
+    fn from(bad: BadIdentity) -> Self {
+        match bad {
+            BadIdentity::Certificate(failure) | BadIdentity::Key(failure) => failure,
+        }
+    }
 }
 
 /// Reads a certificate and its key.
 ///
 /// # Errors
 /// A file can't be read, or is not what it should be.
-pub fn identity(named: &TlsCertificate) -> Result<Identity, Failure> {
+pub fn identity(named: &TlsCertificate) -> Result<Identity, BadIdentity> {
     let (certificate, key) = (named.certificate.as_ref(), named.key.as_ref());
-    let made = Identity::from_pem(&provider(), &read(certificate)?, &read(key)?, &named.names);
-    made.map_err(|error| {
-        let is_of_key =
-            matches!(error, CertificateError::NoKey | CertificateError::BadKey(_) | CertificateError::KeyOfAnother);
-        Failure::running(format!("{}: {error}", if is_of_key { key } else { certificate }.display()))
+    let pem = (read(certificate).map_err(BadIdentity::Certificate)?, read(key).map_err(BadIdentity::Key)?);
+    let at = |path: &Path, error: &CertificateError| Failure::running(format!("{}: {error}", path.display()));
+    Identity::from_pem(&provider(), &pem.0, &pem.1, &named.names).map_err(|error| match error {
+        CertificateError::NoKey | CertificateError::BadKey(_) | CertificateError::KeyOfAnother => {
+            BadIdentity::Key(at(key, &error))
+        }
+        _ => BadIdentity::Certificate(at(certificate, &error)),
     })
 }
 

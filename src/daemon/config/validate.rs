@@ -2,7 +2,7 @@
 //! first value at fault.
 
 use super::{Config, Flaw, Interface, Listen, MAX_QUEUES, Neighbour, Route, Small, Smtp, TcpKey, TlsCertificate};
-use crate::daemon::tls::{client_roots, identity};
+use crate::daemon::tls::{BadIdentity, client_roots, identity};
 use crate::physical::tap;
 use crate::presentation::tls::settings::ClientAuth;
 use crate::session::accounts::is_name;
@@ -329,10 +329,11 @@ fn check_tls(config: &Config) -> Result<(), Flaw> {
 
 /// The certificate as it would be read.
 fn check_certificate(named: &TlsCertificate) -> Result<(), Flaw> {
-    let Err(failure) = identity(named) else { return Ok(()) };
-    let message = failure.to_string();
-    let is_of_key = message.starts_with(&format!("{}: ", named.key.as_ref().display()));
-    Err(Flaw::at(if is_of_key { &named.key } else { &named.certificate }, message))
+    match identity(named) {
+        Ok(_) => Ok(()),
+        Err(BadIdentity::Certificate(failure)) => Err(Flaw::at(&named.certificate, failure.to_string())),
+        Err(BadIdentity::Key(failure)) => Err(Flaw::at(&named.key, failure.to_string())),
+    }
 }
 
 fn check_accounts(config: &Config) -> Result<(), Flaw> {

@@ -18,7 +18,7 @@ use rustls::HandshakeKind;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 /// The most that one call takes from a lent slice.
 const COPY_AT_ONCE: usize = 64 << 10;
@@ -180,10 +180,7 @@ impl<S: Connection> Sink for TlsStream<S> {
     }
 
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if let Some(session) = &mut self.session {
-            ready!(session.poll_shutdown(&mut self.stream, cx))?;
-        }
-        self.stream.poll_shutdown_write(cx)
+        self.poll_shutdown_write(cx)
     }
 }
 

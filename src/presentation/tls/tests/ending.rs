@@ -6,6 +6,7 @@ use crate::base::time::Duration;
 use crate::presentation::tls::stream::TlsStream;
 use crate::session::connection::Connection;
 use bytes::Bytes;
+use proptest::prelude::*;
 use std::future::poll_fn;
 use std::io::ErrorKind;
 
@@ -102,6 +103,32 @@ fn what_is_no_tls_is_told_by_an_alert() {
         ours.put(garbage);
         bench.pass(Duration::from_secs(1));
         assert_eq!(done.take().unwrap().unwrap_err().kind(), ErrorKind::InvalidData);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn anything_is_taken_without_a_panic_and_without_an_agreement(
+        pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 1..6),
+        begins_well in any::<bool>(),
+        changed in (0usize..300, 1u8..),
+    ) {
+        let mut bench = Bench::default();
+        let (acceptor, config) = ordinary(&bench);
+        let (mut client, done) = meet(&mut bench, &acceptor, &config, "host.example", 1 << 20, |_| async { Ok(()) });
+        let mut octets = if begins_well { client.ciphertext() } else { Vec::new() };
+        if let Some(octet) = octets.get_mut(changed.0) {
+            *octet ^= changed.1;
+        }
+        client.pipe.put(octets);
+        for piece in pieces {
+            client.pipe.put(piece);
+            bench.run();
+        }
+        bench.pass(PATIENCE + Duration::from_secs(2));
+        prop_assert!(done.take().unwrap().is_err());
     }
 }
 
