@@ -34,6 +34,7 @@ const TOUCHES_OS: [(&str, &str); 10] = [
     ("src/application/mailbox", "the Maildirs"),
     ("src/application/pop3/maildrop", "an open message"),
     ("src/session/errands", "the threads for work that blocks"),
+    ("src/session/database", "the file of what outlives the process"),
     ("src/main.rs", "the command"),
 ];
 

@@ -1,3 +1,5 @@
+//! Login sessions: one test for each promise, and random calls against a plain list.
+
 use super::*;
 use crate::base::random::Random;
 use base64ct::{Base64UrlUnpadded, Encoding};
