@@ -24,7 +24,7 @@ const FLOORS: [&str; 11] = [
 ];
 
 /// Files below `daemon` and `cli` that touch the operating system, each with the reason why it may.
-const TOUCHES_OS: [(&str, &str); 10] = [
+const TOUCHES_OS: [(&str, &str); 11] = [
     ("src/physical/tap", "the TAP device"),
     ("src/physical/host_side.rs", "the kernel's side of the TAP"),
     ("src/physical/capture.rs", "the capture file"),
