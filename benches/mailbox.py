@@ -144,7 +144,8 @@ def main():
             run("ip", "-n", namespace, "link", "set", device, "up")
         control = f"{FOLDER}/own/control.sock"
         daemon = within(
-            OURS, TAPSTACK, "run", "--config", f"{FOLDER}/own/tapstack.toml", "--control", control, stdout=subprocess.PIPE
+            OURS, TAPSTACK, "run", "--config", f"{FOLDER}/own/tapstack.toml", "--control", control,
+            "--state", f"{FOLDER}/own/state", stdout=subprocess.PIPE,
         )
         started.append(daemon)
         assert daemon.stdout.readline() == b"ready\n"

@@ -35,6 +35,8 @@ mod namespace_http;
 mod namespace_icmp;
 #[path = "namespace/mail.rs"]
 mod namespace_mail;
+#[path = "namespace/mail_encrypted.rs"]
+mod namespace_mail_encrypted;
 #[path = "namespace/mail_kills.rs"]
 mod namespace_mail_kills;
 #[path = "namespace/many.rs"]

@@ -6,13 +6,14 @@
 //!                     `--> read(): what is no line (the body of a mail)
 //! ```
 //!
-//! The stream can be taken out in the middle ([`Dialogue::into_stream`]) and another one, put around it, can take its
-//! place in a new dialogue: that is how STLS and STARTTLS begin. What was sent before the layer was there must not be
-//! heard behind it, so octets that wait are thrown away with the old dialogue.
+//! A conversation that begins in the clear may go on encrypted ([`Dialogue::start_tls`]): that is what STLS and STARTTLS
+//! do. What was sent in the clear must not be heard behind them, so octets that wait are thrown away.
 
 use crate::application::server::{Connection, Shutdown};
 use crate::base::time::Duration;
 use crate::presentation::lines::{Line, LineReader};
+use crate::presentation::tls::stream::Agreement;
+use crate::presentation::tls::{Acceptor, TlsStream};
 use crate::session::clock::{Clock, within};
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::future::{Either, select};
@@ -167,11 +168,25 @@ impl<'a, S: AsyncRead + AsyncWrite + Connection + Unpin> Dialogue<'a, S> {
         let _ = within(self.clock, LINGER, rest).await;
         Ok(())
     }
+}
 
-    /// The stream, for a layer that is put around it. What the client sent ahead is thrown away.
-    pub async fn into_stream(mut self) -> io::Result<S> {
+impl<S: Connection + Unpin> Dialogue<'_, TlsStream<S>> {
+    /// Sends the answers so far, and goes on encrypted (RFC 2595 §4, RFC 3207 §4). What the client sent ahead in the clear
+    /// is thrown away. The handshake takes place while the next line is waited for, which fails if it does.
+    pub async fn start_tls(&mut self, acceptor: &Acceptor) -> io::Result<()> {
         self.flush().await?;
-        Ok(self.stream)
+        self.lines.discard();
+        self.stream.start_tls(acceptor)
+    }
+
+    /// True if nobody on the path hears what is said.
+    pub fn is_encrypted(&self) -> bool {
+        self.stream.is_encrypted()
+    }
+
+    /// What was agreed on encryption; `None` in the clear.
+    pub fn agreement(&self) -> Option<Agreement> {
+        self.stream.agreement()
     }
 }
 
@@ -183,25 +198,26 @@ fn late() -> io::Error {
 mod tests {
     use super::*;
     use crate::application::testing::{Bench, pipe};
+    use crate::presentation::tls::tests::fixtures::{Client, ordinary};
 
     #[test]
     fn what_was_sent_ahead_of_a_layer_is_not_heard_behind_it() {
         let mut bench = Bench::default();
-        let (ours, theirs) = pipe(1 << 10);
+        let (acceptor, config) = ordinary(&bench);
+        let (ours, theirs) = pipe(1 << 16);
         let (clock, shutdown) = (bench.clock(), Shutdown::new());
-        ours.put("STLS\r\nDELE 1\r\n");
+        ours.put("STLS\r\nDELE 1\r\nDELE");
         let heard = bench.spawn(async move {
-            let idle = Duration::from_secs(60);
-            let mut plain = Dialogue::new(theirs, LineReader::new(100), &*clock, &shutdown, idle);
-            let first = plain.hear().await.unwrap();
-            plain.say("+OK begin");
-            let stream = plain.into_stream().await.unwrap();
-            let mut layered = Dialogue::new(stream, LineReader::new(100), &*clock, &shutdown, idle);
-            [first, layered.hear().await.unwrap()]
+            let (stream, idle) = (TlsStream::plain(theirs), Duration::from_secs(60));
+            let mut dialogue = Dialogue::new(stream, LineReader::new(100), &*clock, &shutdown, idle);
+            let first = dialogue.hear().await.unwrap();
+            dialogue.say("+OK begin");
+            dialogue.start_tls(&acceptor).await.unwrap();
+            [first, dialogue.hear().await.unwrap()]
         });
         assert_eq!(ours.text(), "+OK begin\r\n");
-        ours.put("STAT\r\n");
-        bench.run();
+        let mut client = Client::new(&config, "host.example", ours);
+        client.say(&mut bench, b"STAT\r\n");
         assert_eq!(heard.take(), Some([Heard::Line(b"STLS".to_vec()), Heard::Line(b"STAT".to_vec())]));
     }
 

@@ -1,7 +1,7 @@
 //! The services on the stack: two hosts on one cable, in virtual time.
 
 use crate::application::mailbox::Mailboxes;
-use crate::application::secure::Secured;
+use crate::application::secure::{Secured, Upgradable};
 use crate::application::server::{Bounds, Shutdown};
 use crate::application::small::{self, Small};
 use crate::application::{http, pop3};
@@ -221,9 +221,10 @@ fn mail_is_fetched_over_the_stack() {
         mailboxes: Mailboxes::new(mail.path().join("{user}")),
         errands: Errands::inline(),
         delays: pop3::LoginDelays::default(),
+        acceptor: None,
     });
     let listener = cable.listener(1110);
-    cable.server.net().spawn(pop3::serve(listener, service, Bounds::default(), Shutdown::new()));
+    cable.server.net().spawn(pop3::serve(Upgradable(listener), service, Bounds::default(), Shutdown::new()));
     let answer = cable.run(|net| talk(net, 1110, "USER alice\r\nPASS secret\r\nRETR 1\r\nDELE 1\r\nQUIT\r\n"));
     let answer = String::from_utf8(answer).unwrap();
     assert!(answer.ends_with("hello\r\n.\r\n+OK marked for deletion\r\n+OK bye (0 messages left)\r\n"), "{answer}");

@@ -90,7 +90,7 @@ fn read(path: &Path) -> Result<Description, Failure> {
 
 fn unreadable(path: &Path, error: &io::Error) -> Failure {
     let advice = match error.kind() {
-        io::ErrorKind::NotFound => ": it is made when a daemon with tls_listen and without certificates first starts",
+        io::ErrorKind::NotFound => ": it is made when a daemon that offers TLS and has no certificates first starts",
         io::ErrorKind::PermissionDenied => ": it is its owner's alone: try sudo",
         _ => "",
     };

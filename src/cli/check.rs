@@ -74,7 +74,8 @@ fn tls(config: &Config) -> Vec<String> {
         ClientAuth::Optional => ", clients may show certificates",
         ClientAuth::Required => ", clients must show certificates",
     };
-    let mut lines = vec![format!("{versions}{clients}")];
+    let upgrades = if config.has_starttls() { ", STLS and STARTTLS" } else { "" };
+    let mut lines = vec![format!("{versions}{upgrades}{clients}")];
     // They have been read a moment ago.
     for (named, identity) in config.tls.certificates.iter().filter_map(|named| Some((named, identity(named).ok()?))) {
         lines.push(format!("certificate {} for {}", named.certificate.as_ref().display(), identity.names().join(", ")));

@@ -118,7 +118,7 @@ Examples:
   sudo tapstack certificate install
       makes this machine trust it (update-ca-certificates); `uninstall` undoes that
 
-The local authority is made when a daemon with `tls_listen` and without certificates of its own first starts.";
+The local authority is made when a daemon that offers TLS and has no certificates of its own first starts.";
 
 const CABLE_EXAMPLES: &str = "\
 Examples:

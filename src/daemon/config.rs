@@ -397,6 +397,8 @@ pub struct Pop3 {
     pub idle_timeout: Period,
     /// The least time between two logins of one account; 0: any.
     pub login_delay: Period,
+    /// Take passwords without encryption.
+    pub allow_plaintext_auth: bool,
     /// The congestion control of its connections; by default that of `[tcp]`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub congestion: Option<Algorithm>,
@@ -411,6 +413,7 @@ impl Default for Pop3 {
             connections: 1_024,
             idle_timeout: Period::from_secs(600),
             login_delay: Period::default(),
+            allow_plaintext_auth: true,
             congestion: None,
         }
     }
@@ -636,10 +639,17 @@ impl Config {
         said.map_or(1, |queues| queues.as_ref().count())
     }
 
-    /// True if a service listens for TLS.
+    /// True if a service listens for TLS, or may go on with it.
     pub fn has_tls(&self) -> bool {
         let http = self.http.iter().any(|http| !http.tls_listen.is_empty());
-        http || self.pop3.iter().any(|pop3| !pop3.tls_listen.is_empty())
+        let pop3 = self.pop3.iter().any(|pop3| !pop3.tls_listen.is_empty());
+        let smtp = self.smtp.iter().any(|smtp| !smtp.submission_tls_listen.is_empty());
+        http || pop3 || smtp || self.has_starttls()
+    }
+
+    /// True if a conversation that begins in the clear may go on encrypted.
+    pub fn has_starttls(&self) -> bool {
+        self.tls.starttls && (self.pop3.is_some() || self.smtp.is_some())
     }
 
     /// Where what must outlive the process is kept.

@@ -3,7 +3,7 @@
 use crate::application::http::{self, Root, Site};
 use crate::application::mailbox::{Mailboxes, delivery};
 use crate::application::pop3;
-use crate::application::secure::Secured;
+use crate::application::secure::{Secured, Upgradable};
 use crate::application::server::{Bounds, Shutdown};
 use crate::application::small::{self, Small};
 use crate::application::smtp::{self, Role};
@@ -75,10 +75,15 @@ impl Services<'_> {
         Bounds { connections: connections.div_ceil(u32::from(self.place.count)) as usize, grace }
     }
 
-    /// One for each listener of a service that speaks these protocols. There is TLS wherever something listens for it.
+    /// One for each listener of a service that speaks these protocols. There is TLS wherever something asks for it.
     fn acceptors(&self, protocols: &'static [&'static str]) -> impl Iterator<Item = Acceptor> {
         let acceptor = self.common.tls.as_ref().map(|tls| tls.acceptor(protocols, self.clock()));
         acceptor.into_iter().cycle()
+    }
+
+    /// What a conversation in these protocols that began in the clear goes on with.
+    fn upgrade(&self, protocols: &'static [&'static str]) -> Option<Acceptor> {
+        self.acceptors(protocols).next().filter(|_| self.common.config.tls.starttls)
     }
 
     fn listen(
@@ -143,8 +148,12 @@ impl Services<'_> {
     }
 
     fn start_pop3(&self, pop3: &config::Pop3) -> Result<(), Failure> {
-        let settings =
-            pop3::Config { idle: pop3.idle_timeout.0, login_delay: pop3.login_delay.0, ..pop3::Config::default() };
+        let settings = pop3::Config {
+            idle: pop3.idle_timeout.0,
+            login_delay: pop3.login_delay.0,
+            allow_plaintext_auth: pop3.allow_plaintext_auth,
+            ..pop3::Config::default()
+        };
         let service = Rc::new(pop3::Service {
             config: settings,
             clock: self.clock(),
@@ -152,13 +161,14 @@ impl Services<'_> {
             mailboxes: self.mailboxes(),
             errands: self.common.errands.clone(),
             delays: self.common.login_delays.clone(),
+            acceptor: self.upgrade(POP3),
         });
         let (own, bounds) = ((pop3.congestion, None), self.bounds(pop3.connections));
         for listen in &pop3.listen {
-            let listener = self.listen("pop3", listen, own)?;
+            let listener = Upgradable(self.listen("pop3", listen, own)?);
             self.net.spawn(pop3::serve(listener, Rc::clone(&service), bounds, self.shutdown.clone()));
         }
-        for (listen, acceptor) in pop3.tls_listen.iter().zip(self.acceptors(&["pop3"])) {
+        for (listen, acceptor) in pop3.tls_listen.iter().zip(self.acceptors(POP3)) {
             let listener = Secured::new(self.listen("pop3s", listen, own)?, acceptor);
             self.net.spawn(pop3::serve(listener, Rc::clone(&service), bounds, self.shutdown.clone()));
         }
@@ -189,14 +199,19 @@ impl Services<'_> {
             mailboxes: self.mailboxes().with_quota(self.common.quota.clone()),
             errands: self.common.errands.clone(),
             visitors: self.common.visitors.clone(),
+            acceptor: self.upgrade(SMTP),
         });
-        let roles = [Role::Receive, Role::Lmtp, Role::Submission];
-        for (role, (name, listens)) in roles.into_iter().zip(smtp.listens()) {
+        let (own, bounds) = ((smtp.congestion, None), self.bounds(smtp.connections));
+        let [receive, lmtp, submission, (submissions, encrypted)] = smtp.listens();
+        for (role, (name, listens)) in [(Role::Receive, receive), (Role::Lmtp, lmtp), (Role::Submission, submission)] {
             for listen in listens {
-                let listener = self.listen(name, listen, (smtp.congestion, None))?;
-                let bounds = self.bounds(smtp.connections);
+                let listener = Upgradable(self.listen(name, listen, own)?);
                 self.net.spawn(smtp::serve(listener, Rc::clone(&service), role, bounds, self.shutdown.clone()));
             }
+        }
+        for (listen, acceptor) in encrypted.iter().zip(self.acceptors(SMTP)) {
+            let (listener, role) = (Secured::new(self.listen(submissions, listen, own)?, acceptor), Role::Submission);
+            self.net.spawn(smtp::serve(listener, Rc::clone(&service), role, bounds, self.shutdown.clone()));
         }
         if self.place.index == 0 {
             self.net.spawn(sweep(Rc::clone(&service)));
@@ -231,6 +246,10 @@ async fn sweep(service: Rc<smtp::Service>) {
     }
 }
 
+/// What POP3 is called in TLS (RFC 7301 §6).
+const POP3: &[&str] = &["pop3"];
+/// What SMTP is called in TLS by Exim, the one program that says so; there is no registered name.
+const SMTP: &[&str] = &["smtp", "esmtp"];
 /// Connections of one small service.
 const SMALL_CONNECTIONS: u32 = 131_072;
 

@@ -24,7 +24,7 @@ impl TimeProvider for Clock {
     }
 }
 
-/// What is offered, if a service listens for TLS.
+/// What is offered, if a service listens for TLS or may go on with it.
 ///
 /// # Errors
 /// A file can't be read or written; validation has looked at those that are named.

@@ -1,4 +1,4 @@
-//! A line read as a POP3 command (RFC 1939 §3, §5 to §7; RFC 2449 §5; RFC 5034; RFC 6856).
+//! A line read as a POP3 command (RFC 1939 §3, §5 to §7; RFC 2449 §5; RFC 2595 §4; RFC 5034; RFC 6856).
 //!
 //! Keywords are case-insensitive and their arguments are separated by one space. The argument of PASS is
 //! the rest of the line, spaces included (RFC 1939 §7).
@@ -18,6 +18,8 @@ pub type Number = u64;
 pub enum Command {
     /// The capabilities.
     Capa,
+    /// Encryption.
+    Stls,
     /// The end.
     Quit,
     /// The name of the account.
@@ -86,6 +88,7 @@ impl Command {
     pub fn keyword(&self) -> &'static str {
         match self {
             Command::Capa => "CAPA",
+            Command::Stls => "STLS",
             Command::Quit => "QUIT",
             Command::User(_) => "USER",
             Command::Pass(_) => "PASS",
@@ -115,6 +118,7 @@ impl Command {
         let mut arguments = Arguments::new(rest);
         let command = match keyword.as_slice() {
             b"CAPA" => Command::Capa,
+            b"STLS" => Command::Stls,
             b"QUIT" => Command::Quit,
             b"USER" => Command::User(arguments.text()?),
             b"AUTH" => Command::Auth(arguments.next().map(text), arguments.next().map(<[u8]>::to_vec)),
@@ -186,6 +190,7 @@ mod tests {
         for (line, command) in [
             ("quit", Command::Quit),
             ("Capa", Command::Capa),
+            ("stls", Command::Stls),
             ("USER alice", Command::User("alice".into())),
             ("pass  two spaces ", Command::Pass(b" two spaces ".to_vec())),
             ("PASS ", Command::Pass(b"".to_vec())),
@@ -228,6 +233,7 @@ mod tests {
             ("TOP 1", Mistake::Missing),
             ("TOP 1 2 3", Mistake::TooMany),
             ("STAT 1", Mistake::TooMany),
+            ("STLS 1", Mistake::TooMany),
             ("LIST 1 2", Mistake::TooMany),
         ] {
             assert_eq!(Command::parse(line.as_bytes()), Err(mistake), "{line}");

@@ -14,16 +14,16 @@ use crate::application::sasl::{self, Outcome, authenticate};
 use crate::application::server::{Connection, Shutdown};
 use crate::presentation::dot_stuffing::{Stuffer, Top};
 use crate::presentation::lines::LineReader;
+use crate::presentation::tls::TlsStream;
 use crate::session::entrance::Entry;
 use crate::session::sasl::Mechanism;
-use futures_io::{AsyncRead, AsyncWrite};
 use std::fmt::Display;
 use std::io::{self, Read};
 
 /// Holds a conversation until it ends.
-pub async fn converse<S>(service: &Service, stream: S, shutdown: &Shutdown) -> io::Result<()>
+pub async fn converse<S>(service: &Service, stream: TlsStream<S>, shutdown: &Shutdown) -> io::Result<()>
 where
-    S: AsyncRead + AsyncWrite + Connection + Unpin,
+    S: Connection + Unpin,
 {
     // A response of SASL may be longer than any command.
     let lines = LineReader::new(sasl::LINE_LENGTH);
@@ -39,12 +39,12 @@ where
 
 struct Conversation<'a, S> {
     service: &'a Service,
-    dialogue: Dialogue<'a, S>,
+    dialogue: Dialogue<'a, TlsStream<S>>,
     failures: u32,
     mistakes: u32,
 }
 
-impl<S: AsyncRead + AsyncWrite + Connection + Unpin> Conversation<'_, S> {
+impl<S: Connection + Unpin> Conversation<'_, S> {
     /// The AUTHORIZATION state (RFC 1939 §4): ends with someone's maildrop, or without.
     async fn authorization(&mut self) -> io::Result<Option<Maildrop>> {
         let mut named = None;
@@ -54,7 +54,15 @@ impl<S: AsyncRead + AsyncWrite + Connection + Unpin> Conversation<'_, S> {
             let user = if matches!(command, Command::Capa) { None } else { named.take() };
             let admitted = match command {
                 Command::Capa => {
-                    self.capabilities();
+                    self.capabilities(true);
+                    continue;
+                }
+                Command::Stls => {
+                    self.start_tls().await?;
+                    continue;
+                }
+                Command::User(_) | Command::Pass(_) | Command::Auth(Some(_), _) if !self.may_log_in() => {
+                    self.mistake("[AUTH] nobody logs in here without encryption");
                     continue;
                 }
                 Command::User(name) => {
@@ -72,7 +80,8 @@ impl<S: AsyncRead + AsyncWrite + Connection + Unpin> Conversation<'_, S> {
                 Command::Auth(None, _) => {
                     // Thunderbird asks this before anything else.
                     self.ok("mechanisms follow");
-                    for mechanism in self.service.mechanisms() {
+                    let may_log_in = self.may_log_in();
+                    for mechanism in self.service.mechanisms().filter(|_| may_log_in) {
                         self.line(mechanism.name());
                     }
                     self.line(".");
@@ -118,6 +127,24 @@ impl<S: AsyncRead + AsyncWrite + Connection + Unpin> Conversation<'_, S> {
             }
         }
         Ok(None)
+    }
+
+    /// True if a password may come now.
+    fn may_log_in(&self) -> bool {
+        self.service.config.allow_plaintext_auth || self.dialogue.is_encrypted()
+    }
+
+    /// STLS (RFC 2595 §4).
+    async fn start_tls(&mut self) -> io::Result<()> {
+        match &self.service.acceptor {
+            _ if self.dialogue.is_encrypted() => self.mistake("this is encrypted already"),
+            None => self.mistake("this is not done here"),
+            Some(acceptor) => {
+                self.ok("go ahead with TLS");
+                self.dialogue.start_tls(acceptor).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn by_password(&mut self, user: String, password: &[u8]) -> Option<String> {
@@ -197,7 +224,7 @@ impl<S: AsyncRead + AsyncWrite + Connection + Unpin> Conversation<'_, S> {
     async fn transaction(&mut self, mut maildrop: Maildrop) -> io::Result<()> {
         while let Some(command) = self.command().await? {
             match command {
-                Command::Capa => self.capabilities(),
+                Command::Capa => self.capabilities(false),
                 Command::Lang(language) => self.language(language.as_deref()),
                 Command::Noop => self.ok("nothing done"),
                 Command::Stat => {
@@ -335,20 +362,26 @@ impl<S: AsyncRead + AsyncWrite + Connection + Unpin> Conversation<'_, S> {
         }
     }
 
-    /// The capabilities (RFC 2449 §5, RFC 6856 §2), the same in both states.
-    fn capabilities(&mut self) {
+    /// The capabilities (RFC 2449 §5, RFC 6856 §2), the same in both states but for STLS (RFC 2595 §4).
+    fn capabilities(&mut self, is_before_login: bool) {
         self.ok("capabilities follow");
-        let mut sasl = "SASL".to_owned();
-        for mechanism in self.service.mechanisms() {
-            sasl.extend([" ", mechanism.name()]);
+        let fixed = ["TOP", "UIDL", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "UTF8 USER", "LANG", "EXPIRE NEVER"];
+        fixed.into_iter().for_each(|capability| self.line(capability));
+        if self.may_log_in() {
+            let mut sasl = "SASL".to_owned();
+            for mechanism in self.service.mechanisms() {
+                sasl.extend([" ", mechanism.name()]);
+            }
+            self.line("USER");
+            self.line(sasl);
+        }
+        if is_before_login && self.service.acceptor.is_some() && !self.dialogue.is_encrypted() {
+            self.line("STLS");
         }
         let delay = self.service.config.login_delay;
-        let delay = (!delay.is_zero()).then(|| format!("LOGIN-DELAY {}", delay.as_secs()));
-        let fixed =
-            ["TOP", "UIDL", "USER", "PIPELINING", "RESP-CODES", "AUTH-RESP-CODE", "UTF8 USER", "LANG", "EXPIRE NEVER"];
-        fixed.into_iter().for_each(|capability| self.line(capability));
-        self.line(sasl);
-        delay.into_iter().for_each(|capability| self.line(capability));
+        if !delay.is_zero() {
+            self.line(format_args!("LOGIN-DELAY {}", delay.as_secs()));
+        }
         self.line(concat!("IMPLEMENTATION tapstack-", env!("CARGO_PKG_VERSION")));
         self.line(".");
     }

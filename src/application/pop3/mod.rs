@@ -1,14 +1,15 @@
-//! POP3: people fetch their mail from Maildirs (RFC 1939, RFC 2449, RFC 3206, RFC 5034, RFC 6856).
+//! POP3: people fetch their mail from Maildirs (RFC 1939, RFC 2449, RFC 2595, RFC 3206, RFC 5034,
+//! RFC 6856).
 //!
 //! ```text
 //!   connect -> AUTHORIZATION --USER, PASS--> TRANSACTION --QUIT--> UPDATE -> close
-//!                  |                              |
+//!                  |  ^___STLS                    |
 //!                  `--QUIT, 3 failures-> close    `--loss, 10 minutes of silence-> close, nothing deleted
 //! ```
 //!
 //! [`command`] reads a line as a command, [`conversation`] holds the three states, [`maildrop`] is the mail.
-//! Capabilities: TOP, UIDL, USER, SASL, PIPELINING, RESP-CODES, AUTH-RESP-CODE, EXPIRE NEVER, LOGIN-DELAY, UTF8, LANG
-//! (RFC 6856), IMPLEMENTATION. Not here: APOP (it needs passwords in clear text at rest) and STLS.
+//! Capabilities: TOP, UIDL, USER, SASL, STLS, PIPELINING, RESP-CODES, AUTH-RESP-CODE, EXPIRE NEVER, LOGIN-DELAY, UTF8, LANG
+//! (RFC 6856), IMPLEMENTATION. Not here: APOP (it needs passwords in clear text at rest).
 
 pub mod command;
 mod conversation;
@@ -19,11 +20,11 @@ pub use conversation::converse;
 use crate::application::mailbox::Mailboxes;
 use crate::application::server::{self, Accept, Bounds, Connection, Shutdown};
 use crate::base::time::{Duration, Instant};
+use crate::presentation::tls::{Acceptor, TlsStream};
 use crate::session::clock::Clock;
 use crate::session::entrance::Entrance;
 use crate::session::errands::Errands;
 use crate::session::sasl::Mechanism;
-use futures_io::{AsyncRead, AsyncWrite};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,11 +40,19 @@ pub struct Config {
     pub mistakes: u32,
     /// The least time between two logins of one account (RFC 2449 §6.5); zero: any.
     pub login_delay: Duration,
+    /// Logins are taken without encryption.
+    pub allow_plaintext_auth: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Config { idle: Duration::from_secs(600), failures: 3, mistakes: 10, login_delay: Duration::ZERO }
+        Config {
+            idle: Duration::from_secs(600),
+            failures: 3,
+            mistakes: 10,
+            login_delay: Duration::ZERO,
+            allow_plaintext_auth: true,
+        }
     }
 }
 
@@ -81,6 +90,8 @@ pub struct Service {
     pub errands: Errands,
     /// Shared by the services of all threads.
     pub delays: LoginDelays,
+    /// What STLS is done with; without it there is no STLS.
+    pub acceptor: Option<Acceptor>,
 }
 
 impl Service {
@@ -91,10 +102,10 @@ impl Service {
 }
 
 /// Serves connections until `shutdown` is asked for.
-pub async fn serve<L>(listener: L, service: Rc<Service>, bounds: Bounds, shutdown: Shutdown)
+pub async fn serve<L, S>(listener: L, service: Rc<Service>, bounds: Bounds, shutdown: Shutdown)
 where
-    L: Accept,
-    L::Stream: AsyncRead + AsyncWrite + Connection + Unpin,
+    L: Accept<Stream = TlsStream<S>>,
+    S: Connection + Unpin,
 {
     let converse = |stream| converse(&service, stream, &shutdown);
     server::serve("pop3", listener, &*service.clock, bounds, &shutdown, converse).await;

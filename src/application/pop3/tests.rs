@@ -1,5 +1,6 @@
 //! Whole conversations over a pipe, with mail in a folder of their own.
 
+mod encryption;
 mod login;
 
 use super::*;
@@ -48,6 +49,7 @@ fn service(bench: &Bench, mail: &TempDir, accounts: Accounts) -> Service {
         mailboxes: Mailboxes::new(mail.path().join("{user}")),
         errands: Errands::inline(),
         delays: LoginDelays::default(),
+        acceptor: None,
     }
 }
 
@@ -55,7 +57,7 @@ impl House {
     fn connect(&mut self) -> (Pipe, End) {
         let (ours, theirs) = pipe(1 << 16);
         let (service, shutdown) = (self.service.clone(), self.shutdown.clone());
-        let end = self.bench.spawn(async move { converse(&service, theirs, &shutdown).await });
+        let end = self.bench.spawn(async move { converse(&service, TlsStream::plain(theirs), &shutdown).await });
         assert_eq!(ours.text(), "+OK tapstack POP3 ready\r\n");
         (ours, end)
     }

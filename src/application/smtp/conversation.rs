@@ -18,9 +18,9 @@ use crate::application::server::{Connection, Shutdown};
 use crate::base::time::Duration;
 use crate::presentation::dot_unstuffing::Unstuffer;
 use crate::presentation::lines::LineReader;
+use crate::presentation::tls::TlsStream;
 use crate::session::clock::within;
 use crate::session::sasl::Mechanism;
-use futures_io::{AsyncRead, AsyncWrite};
 use std::io;
 
 /// How long a client may be silent in the middle of a message (RFC 5321 §4.5.3.2.5: 3 minutes).
@@ -29,9 +29,9 @@ const SILENCE_IN_MESSAGE: Duration = Duration::from_secs(180);
 const MESSAGE: Duration = Duration::from_secs(1_800);
 
 /// Holds a conversation until it ends.
-pub async fn converse<S>(service: &Service, role: Role, stream: S, shutdown: &Shutdown) -> io::Result<()>
+pub async fn converse<S>(service: &Service, role: Role, stream: TlsStream<S>, shutdown: &Shutdown) -> io::Result<()>
 where
-    S: AsyncRead + AsyncWrite + Connection + Unpin,
+    S: Connection + Unpin,
 {
     let length = if role == Role::Submission { sasl::LINE_LENGTH } else { LINE_LENGTH };
     let (clock, config) = (&*service.clock, &service.config);
@@ -66,7 +66,7 @@ type Next = Result<(), Ended>;
 struct Conversation<'a, S> {
     service: &'a Service,
     role: Role,
-    dialogue: Dialogue<'a, S>,
+    dialogue: Dialogue<'a, TlsStream<S>>,
     visit: Visit,
     hello: Option<(Greeting, String)>,
     /// Who has shown to be someone.
@@ -75,7 +75,7 @@ struct Conversation<'a, S> {
     mistakes: u32,
 }
 
-impl<S: AsyncRead + AsyncWrite + Connection + Unpin> Conversation<'_, S> {
+impl<S: Connection + Unpin> Conversation<'_, S> {
     async fn run(&mut self) -> io::Result<Ended> {
         loop {
             if self.mistakes >= self.service.config.mistakes {
@@ -124,7 +124,8 @@ impl<S: AsyncRead + AsyncWrite + Connection + Unpin> Conversation<'_, S> {
             Command::Noop => reply::OK,
             Command::Help => reply::HELP,
             Command::Vrfy => reply::CANNOT_VERIFY,
-            Command::Expn | Command::StartTls => reply::NOT_HERE,
+            Command::StartTls => return self.start_tls().await,
+            Command::Expn => reply::NOT_HERE,
             Command::Quit => {
                 self.dialogue.say(reply::BYE);
                 return Ok(Err(Ended::InOrder));
@@ -152,6 +153,9 @@ impl<S: AsyncRead + AsyncWrite + Connection + Unpin> Conversation<'_, S> {
             let fixed = ["PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING"];
             lines.extend(fixed.map(str::to_owned));
             lines.push(format!("SIZE {}", config.message_size));
+            if self.service.acceptor.is_some() && !self.dialogue.is_encrypted() {
+                lines.push("STARTTLS".into());
+            }
             if self.may_authenticate() {
                 let names: Vec<&str> = self.service.entrance.mechanisms().map(Mechanism::name).collect();
                 lines.push(format!("AUTH {}", names.join(" ")));
@@ -167,7 +171,23 @@ impl<S: AsyncRead + AsyncWrite + Connection + Unpin> Conversation<'_, S> {
     }
 
     fn may_authenticate(&self) -> bool {
-        self.role == Role::Submission && self.service.config.allow_plaintext_auth
+        let is_private = self.dialogue.is_encrypted() || self.service.config.allow_plaintext_auth;
+        self.role == Role::Submission && is_private
+    }
+
+    /// STARTTLS (RFC 3207 §4).
+    async fn start_tls(&mut self) -> io::Result<Next> {
+        match &self.service.acceptor {
+            _ if self.dialogue.is_encrypted() => Ok(self.answer(reply::ENCRYPTED_ALREADY)),
+            None => Ok(self.answer(reply::NOT_HERE)),
+            Some(acceptor) => {
+                self.dialogue.say(reply::READY_FOR_TLS);
+                // RFC 3207 §4.2: what was said in the clear may have been said by somebody else.
+                (self.hello, self.user, self.mail) = (None, None, None);
+                self.dialogue.start_tls(acceptor).await?;
+                Ok(Ok(()))
+            }
+        }
     }
 
     fn mail(&mut self, mail: Mail) -> Result<Reply, Reply> {
@@ -179,7 +199,8 @@ impl<S: AsyncRead + AsyncWrite + Connection + Unpin> Conversation<'_, S> {
             return Err(reply::MAIL_ALREADY);
         }
         if self.role == Role::Submission {
-            let user = self.user.as_deref().ok_or(reply::AUTH_REQUIRED)?;
+            let missing = if self.may_authenticate() { reply::AUTH_REQUIRED } else { reply::ENCRYPTION_FIRST };
+            let user = self.user.as_deref().ok_or(missing)?;
             let owner = mail.from.as_ref().and_then(|from| self.service.account_of(from).ok());
             if owner.as_deref() != Some(user) {
                 return Err(reply::NOT_YOURS);
@@ -224,12 +245,14 @@ impl<S: AsyncRead + AsyncWrite + Connection + Unpin> Conversation<'_, S> {
         let draft = service.mailboxes.draft(mail.maildirs(), since_1970, &service.config.host);
         let (greeting, client) =
             self.hello.as_ref().map_or((Greeting::Helo, ""), |(greeting, client)| (*greeting, client));
+        let agreement = self.dialogue.agreement();
         let trace = Trace {
             from: mail.mail.from.as_ref(),
             recipient: mail.only_recipient(),
             greeting,
             client,
             peer: self.dialogue.peer(),
+            tls: agreement.as_ref(),
             is_authenticated: self.user.is_some(),
             is_international: mail.mail.is_international,
             host: &service.config.host,

@@ -1,8 +1,8 @@
-//! SMTP: mail comes in, into the Maildirs of accounts (RFC 5321, RFC 2033, RFC 6409).
+//! SMTP: mail comes in, into the Maildirs of accounts (RFC 5321, RFC 2033, RFC 3207, RFC 6409).
 //!
 //! ```text
 //!   connect -> greeting --EHLO--> ready --MAIL, RCPT ...--> DATA or BDAT --> delivered, on the disk --250--> ready
-//!                                   |  ^______________________________RSET________________________|
+//!                 ^----STARTTLS-----|  ^______________________________RSET________________________|
 //!                                   `--QUIT, silence, too many mistakes--> close
 //! ```
 //!
@@ -13,9 +13,9 @@
 //! [`command`] reads a line, [`address`] what stands in its brackets, [`reply`] is what can be answered, [`conversation`]
 //! says what is possible when, [`incoming`] is a message on its way in, [`trace`] the fields it gets from us, [`visitors`]
 //! what one client may have. Extensions: PIPELINING (RFC 2920), SIZE (RFC 1870), 8BITMIME (RFC 6152), SMTPUTF8
-//! (RFC 6531), CHUNKING (RFC 3030), ENHANCEDSTATUSCODES (RFC 2034), AUTH (RFC 4954).
+//! (RFC 6531), CHUNKING (RFC 3030), ENHANCEDSTATUSCODES (RFC 2034), STARTTLS (RFC 3207), AUTH (RFC 4954).
 //!
-//! Not here: STARTTLS, BINARYMIME, DSN, and any judgement of what mail says.
+//! Not here: BINARYMIME, DSN, and any judgement of what mail says.
 
 pub mod address;
 pub mod command;
@@ -34,10 +34,10 @@ use self::reply::Reply;
 use crate::application::mailbox::Mailboxes;
 use crate::application::server::{self, Accept, Bounds, Connection, Shutdown};
 use crate::base::time::Duration;
+use crate::presentation::tls::{Acceptor, TlsStream};
 use crate::session::clock::Clock;
 use crate::session::entrance::Entrance;
 use crate::session::errands::Errands;
-use futures_io::{AsyncRead, AsyncWrite};
 use std::rc::Rc;
 
 /// Whose mail it takes.
@@ -107,6 +107,8 @@ pub struct Service {
     pub errands: Errands,
     /// Shared by the services of all threads.
     pub visitors: Visitors,
+    /// What STARTTLS is done with; without it there is no STARTTLS.
+    pub acceptor: Option<Acceptor>,
 }
 
 impl Service {
@@ -129,10 +131,10 @@ impl Service {
 }
 
 /// Serves connections until `shutdown` is asked for.
-pub async fn serve<L>(listener: L, service: Rc<Service>, role: Role, bounds: Bounds, shutdown: Shutdown)
+pub async fn serve<L, S>(listener: L, service: Rc<Service>, role: Role, bounds: Bounds, shutdown: Shutdown)
 where
-    L: Accept,
-    L::Stream: AsyncRead + AsyncWrite + Connection + Unpin,
+    L: Accept<Stream = TlsStream<S>>,
+    S: Connection + Unpin,
 {
     let name = match role {
         Role::Receive => "smtp",

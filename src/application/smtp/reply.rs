@@ -25,6 +25,7 @@ pub(super) const HELP: Reply =
     fixed(214, "2.0.0", "EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT: see RFC 5321");
 pub(super) const CANNOT_VERIFY: Reply = fixed(252, "2.1.5", "send some mail and see");
 pub(super) const AUTHENTICATED: Reply = fixed(235, "2.7.0", "welcome");
+pub(super) const READY_FOR_TLS: Reply = fixed(220, "2.0.0", "go ahead with TLS");
 
 pub(super) const STOPPING: Reply = fixed(421, "4.3.2", "the service is stopping; come back later");
 pub(super) const SILENCE: Reply = fixed(421, "4.4.2", "nothing came for too long");
@@ -55,8 +56,10 @@ pub(super) const RCPT_FIRST: Reply = fixed(503, "5.5.1", "say RCPT first, and on
 pub(super) const MAIL_ALREADY: Reply = fixed(503, "5.5.1", "there is a message already; RSET gives it up");
 pub(super) const IN_CHUNKS: Reply = fixed(503, "5.5.1", "the message has begun in chunks: BDAT or RSET");
 pub(super) const AUTH_ALREADY: Reply = fixed(503, "5.5.1", "you are known already, or in the middle of a message");
+pub(super) const ENCRYPTED_ALREADY: Reply = fixed(503, "5.5.1", "this is encrypted already");
 pub(super) const UNKNOWN_MECHANISM: Reply = fixed(504, "5.5.4", "there is no such mechanism");
 pub(super) const AUTH_REQUIRED: Reply = fixed(530, "5.7.0", "say who you are first: AUTH");
+pub(super) const ENCRYPTION_FIRST: Reply = fixed(530, "5.7.0", "encrypt first: STARTTLS");
 pub(super) const AUTH_REFUSED: Reply = fixed(535, "5.7.8", "name or password is wrong");
 pub(super) const ENCRYPTION_REQUIRED: Reply = fixed(538, "5.7.11", "passwords are not taken without encryption");
 pub(super) const NO_SUCH_USER: Reply = fixed(550, "5.1.1", "there is nobody of this name here");

@@ -1,6 +1,7 @@
 //! Whole conversations over a pipe, into Maildirs in a folder of their own.
 
 mod bodies;
+mod encryption;
 mod roles;
 
 use super::*;
@@ -43,6 +44,7 @@ fn house_with(change: impl FnOnce(&mut Config)) -> House {
         mailboxes: Mailboxes::new(mail.path().join("{user}")),
         errands: Errands::inline(),
         visitors: Visitors::default(),
+        acceptor: None,
     };
     House { bench, mail, service: Rc::new(service), shutdown: Shutdown::new() }
 }
@@ -51,7 +53,7 @@ impl House {
     fn connect_as(&mut self, role: Role) -> (Pipe, End) {
         let (ours, theirs) = pipe(1 << 16);
         let (service, shutdown) = (self.service.clone(), self.shutdown.clone());
-        let end = self.bench.spawn(async move { converse(&service, role, theirs, &shutdown).await });
+        let end = self.bench.spawn(async move { converse(&service, role, TlsStream::plain(theirs), &shutdown).await });
         (ours, end)
     }
 

@@ -3,6 +3,7 @@
 use super::address::Address;
 use super::command::Greeting;
 use crate::base::time::Duration;
+use crate::presentation::tls::stream::Agreement;
 use std::fmt::Write;
 use std::net::IpAddr;
 
@@ -15,6 +16,8 @@ pub(super) struct Trace<'a> {
     /// Who the client says it is.
     pub(super) client: &'a str,
     pub(super) peer: IpAddr,
+    /// How it was encrypted, if it was.
+    pub(super) tls: Option<&'a Agreement>,
     /// The client has shown who it is.
     pub(super) is_authenticated: bool,
     pub(super) is_international: bool,
@@ -38,11 +41,12 @@ impl Trace<'_> {
         // A string takes everything.
         let _ = write!(
             text,
-            "Return-Path: <{from}>\nReceived: from {} ({peer})\n\tby {} with {} id {}{recipient};\n\t{}\n",
+            "Return-Path: <{from}>\nReceived: from {} ({peer})\n\tby {} with {} id {}{recipient}{};\n\t{}\n",
             self.client,
             self.host,
             self.protocol(),
             self.id,
+            self.tls.map(clause).unwrap_or_default(),
             date(self.since_1970),
         );
         text
@@ -57,8 +61,15 @@ impl Trace<'_> {
             (true, Greeting::Ehlo) => "UTF8SMTP",
             (true, Greeting::Lhlo) => "UTF8LMTP",
         };
-        format!("{base}{}", if self.is_authenticated { "A" } else { "" })
+        let encrypted = if self.tls.is_some() { "S" } else { "" };
+        format!("{base}{encrypted}{}", if self.is_authenticated { "A" } else { "" })
     }
+}
+
+/// The clause that says how a message was encrypted on its way here (RFC 8314 §4.3); the version is a comment.
+fn clause(tls: &Agreement) -> String {
+    let group = tls.key_exchange.as_ref().map(|group| format!(" group {group}")).unwrap_or_default();
+    format!("\n\ttls {}{group} ({})", tls.cipher_suite, tls.version.replace('_', "."))
 }
 
 /// The date as mail writes it (RFC 5322 §3.3).
@@ -82,6 +93,7 @@ mod tests {
             greeting: Greeting::Ehlo,
             client: "mail.example.com",
             peer: [192, 0, 2, 7].into(),
+            tls: None,
             is_authenticated: true,
             is_international: false,
             host: "mail.example.org",
@@ -93,6 +105,26 @@ mod tests {
             "Return-Path: <bob@example.com>\nReceived: from mail.example.com ([192.0.2.7])\n\
              \tby mail.example.org with ESMTPA id 1.M2\n\tfor <alice@example.org>;\n\tSun, 22 Nov 2026 12:00:00 +0000\n"
         );
+        let tls = Agreement {
+            version: "TLSv1_2".into(),
+            cipher_suite: "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256".into(),
+            key_exchange: Some("X25519".into()),
+            protocol: None,
+            server_name: None,
+            is_resumed: false,
+            is_client_certified: false,
+        };
+        let clause = "\n\ttls TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 group X25519 (TLSv1.2);\n\tSun, 22 Nov 2026";
+        for (greeting, is_authenticated, is_international, name) in [
+            (Greeting::Ehlo, false, false, "ESMTPS"),
+            (Greeting::Ehlo, true, false, "ESMTPSA"),
+            (Greeting::Lhlo, false, false, "LMTPS"),
+            (Greeting::Ehlo, true, true, "UTF8SMTPSA"),
+        ] {
+            let trace = Trace { tls: Some(&tls), greeting, is_authenticated, is_international, ..trace };
+            let fields = trace.fields();
+            assert!(fields.contains(&format!(" with {name} id 1.M2\n")) && fields.contains(clause), "{fields}");
+        }
         (trace.from, trace.recipient, trace.greeting) = (None, None, Greeting::Helo);
         trace.peer = "2001:db8::1".parse().unwrap();
         assert!(trace.fields().starts_with("Return-Path: <>\nReceived: from mail.example.com ([IPv6:2001:db8::1])"));

@@ -1,4 +1,4 @@
-//! `[smtp]`: mail that comes in. One table with three lists of places to listen at, as what is behind them is the same:
+//! `[smtp]`: mail that comes in. One table with four lists of places to listen at, as what is behind them is the same:
 //! who we are, whose mail it is, and where it goes.
 
 use super::{Account, Flaw, Listen, Spanned, unwritten};
@@ -21,6 +21,8 @@ pub struct Smtp {
     pub lmtp_listen: Vec<Spanned<Listen>>,
     /// Where it takes mail from its own people, after a login.
     pub submission_listen: Vec<Spanned<Listen>>,
+    /// The same over TLS from the first octet.
+    pub submission_tls_listen: Vec<Spanned<Listen>>,
     /// Who we are; by default the first of the domains.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<Spanned<String>>,
@@ -59,6 +61,7 @@ impl Default for Smtp {
             listen: vec![unwritten(Listen::Port(SMTP_PORT))],
             lmtp_listen: Vec::new(),
             submission_listen: Vec::new(),
+            submission_tls_listen: Vec::new(),
             host: None,
             domains: vec![unwritten("localhost".into())],
             postmaster: None,
@@ -78,11 +81,12 @@ impl Default for Smtp {
 
 impl Smtp {
     /// The lists with their names.
-    pub fn listens(&self) -> [(&'static str, &[Spanned<Listen>]); 3] {
+    pub fn listens(&self) -> [(&'static str, &[Spanned<Listen>]); 4] {
         [
             ("smtp", self.listen.as_slice()),
             ("lmtp", self.lmtp_listen.as_slice()),
             ("submission", self.submission_listen.as_slice()),
+            ("submissions", self.submission_tls_listen.as_slice()),
         ]
     }
 
@@ -91,7 +95,7 @@ impl Smtp {
         self.host.as_ref().or(self.domains.first()).map_or("localhost", |host| host.as_ref())
     }
 
-    pub(super) fn check(&self, accounts: &[Account], of_pop3: Option<&PathBuf>) -> Result<(), Flaw> {
+    pub(super) fn check(&self, accounts: &[Account], of_pop3: Option<&PathBuf>, starttls: bool) -> Result<(), Flaw> {
         if let Some(host) = self.host.as_ref().filter(|host| !is_domain(host.as_ref())) {
             return Err(Flaw::at(
                 host,
@@ -113,9 +117,9 @@ impl Smtp {
         if let Some(listen) = self.lmtp_listen.iter().find(|listen| listen.as_ref().socket_addr().port() == SMTP_PORT) {
             return Err(Flaw::at(listen, "LMTP must not be on port 25 (RFC 2033 §5): take another, for example 24"));
         }
-        if let Some(listen) = self.submission_listen.first().filter(|_| !self.allow_plaintext_auth) {
-            let message = "submission takes passwords, which needs encryption, which is not there: \
-                           leave it out, or in a lab say allow_plaintext_auth = true";
+        if let Some(listen) = self.submission_listen.first().filter(|_| !self.allow_plaintext_auth && !starttls) {
+            let message = "submission takes passwords, which needs encryption: take tls.starttls = false away, \
+                           listen at submission_tls_listen, or in a lab say allow_plaintext_auth = true";
             return Err(Flaw::at(listen, message));
         }
         if self.message_size.as_ref().0 < 64 << 10 {

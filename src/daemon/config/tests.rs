@@ -73,11 +73,12 @@ fn the_example_of_every_table_is_read() {
         listen = [80, "192.0.2.2:8080"]
         [pop3]
         maildir = "mail/{{user}}"
+        allow_plaintext_auth = false
         [smtp]
         listen = [25, "192.0.2.2:2525"]
         lmtp_listen = [24]
         submission_listen = [587]
-        allow_plaintext_auth = true
+        submission_tls_listen = [465]
         domains = ["example.org", "[192.0.2.2]"]
         postmaster = "alice"
         [[account]]
@@ -193,7 +194,12 @@ fn mistakes_of_routes_and_neighbours_are_reported_where_they_stand() {
 fn mistakes_of_smtp_are_reported_where_they_stand() {
     for (text, line, words) in [
         ("[smtp]\nlmtp_listen = [25]\nlisten = []", 5, "port 25"),
-        ("[smtp]\nsubmission_listen = [587]", 5, "allow_plaintext_auth"),
+        ("[smtp]\nsubmission_listen = [587]\n[tls]\nstarttls = false", 5, "allow_plaintext_auth"),
+        (
+            "[smtp]\nsubmission_listen = [465]\nsubmission_tls_listen = [465]",
+            6,
+            "submissions listens on 465 and so does",
+        ),
         ("[smtp]\ndomains = [\"example.org\",\n\"not a domain\"]", 6, "no domain"),
         ("[smtp]\nhost = \"[192.0.2.2]\"", 5, "mail.example.org"),
         ("[smtp]\npostmaster = \"alice\"", 5, "no account"),
@@ -211,6 +217,8 @@ fn mistakes_of_smtp_are_reported_where_they_stand() {
 
 #[test]
 fn mistakes_of_services_are_reported_where_they_stand() {
+    let text = "[pop3]\nlisten = [110]\nallow_plaintext_auth = false\n[tls]\nstarttls = false";
+    assert_complaint(text, 5, "nobody could log in");
     assert_complaint("[http]\nlisten = [80]\n[pop3]\nlisten = [80]", 7, "pop3 listens on 80 and so does http");
     assert_complaint("[pop3]\nlisten = [80]\n[http]\nlisten = [\"192.0.2.2:80\"]", 7, "http listens on 192.0.2.2:80");
     assert_complaint("[http]\nlisten = [\"10.0.0.1:80\"]", 5, "not an address of an interface");

@@ -1,4 +1,4 @@
-//! `[tls]`: what is offered to clients that come encrypted, and what is shown to them.
+//! `[tls]`: what is offered to clients that come encrypted or become so, and what is shown to them.
 
 use super::{Spanned, unwritten};
 use crate::daemon::units::Period;
@@ -20,6 +20,8 @@ pub struct Tls {
     pub profile: Profile,
     /// Sessions may go on later.
     pub resumption: bool,
+    /// Mail conversations that begin in the clear may go on encrypted.
+    pub starttls: bool,
     /// How long a handshake may take.
     pub handshake_timeout: Period,
     /// Whether clients show certificates.
@@ -39,6 +41,7 @@ impl Default for Tls {
             names: Vec::new(),
             profile: Profile::default(),
             resumption: true,
+            starttls: true,
             handshake_timeout: Period::from_secs(10),
             client_auth: unwritten(ClientAuth::default()),
             client_ca: None,

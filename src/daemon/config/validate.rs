@@ -294,8 +294,16 @@ fn check_services(config: &Config) -> Result<(), Flaw> {
         let message = format!("maildir `{}` would be everyone's: put {{user}} in it", pop3.maildir.as_ref().display());
         return Err(Flaw::at(&pop3.maildir, message));
     }
+    if let Some(listen) =
+        config.pop3.iter().filter(|pop3| !pop3.allow_plaintext_auth).find_map(|pop3| pop3.listen.first())
+        && !config.tls.starttls
+    {
+        let message =
+            "nobody could log in here, as there is no encryption: take tls.starttls = false away, or say listen = []";
+        return Err(Flaw::at(listen, message));
+    }
     let of_pop3 = config.pop3.as_ref().map(|pop3| pop3.maildir.as_ref());
-    config.smtp.as_ref().map_or(Ok(()), |smtp| smtp.check(&config.accounts, of_pop3))
+    config.smtp.as_ref().map_or(Ok(()), |smtp| smtp.check(&config.accounts, of_pop3, config.tls.starttls))
 }
 
 fn check_tls(config: &Config) -> Result<(), Flaw> {

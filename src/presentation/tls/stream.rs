@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Whoever upgrades must forget what was read in the clear behind the word that asked for it (RFC 3207 §4.2, RFC 2595
-//! §2.1): it may be somebody else's. What the stream below still holds becomes part of the handshake, and breaks it if it
+//! §4): it may be somebody else's. What the stream below still holds becomes part of the handshake, and breaks it if it
 //! is no TLS.
 
 use super::session::Session;
@@ -110,7 +110,8 @@ impl<S: Connection> TlsStream<S> {
         let tls = self.session.as_ref()?.tls();
         Some(Agreement {
             version: format!("{:?}", tls.protocol_version().filter(|_| !tls.is_handshaking())?),
-            cipher_suite: format!("{:?}", tls.negotiated_cipher_suite()?.suite()),
+            // rustls writes TLS13_ where the registry has TLS_.
+            cipher_suite: format!("{:?}", tls.negotiated_cipher_suite()?.suite()).replacen("TLS13_", "TLS_", 1),
             key_exchange: tls.negotiated_key_exchange_group().map(|group| format!("{:?}", group.name())),
             protocol: tls.alpn_protocol().map(<[u8]>::to_vec),
             server_name: tls.server_name().map(str::to_owned),

@@ -46,6 +46,7 @@ fn every_short_string_comes_out_of_pop3_as_it_went_into_data_or_is_refused() {
         mailboxes: house.service.mailboxes.clone(),
         errands: Errands::inline(),
         delays: pop3::LoginDelays::default(),
+        acceptor: None,
     });
     let letters = [b'a', b'\r', b'\n', b'.'];
     let mut taken = 0;
@@ -65,7 +66,7 @@ fn every_short_string_comes_out_of_pop3_as_it_went_into_data_or_is_refused() {
         taken += 1;
         let (pipe, theirs) = pipe_pair();
         let (service, shutdown) = (fetcher.clone(), house.shutdown.clone());
-        house.bench.spawn(async move { pop3::converse(&service, theirs, &shutdown).await });
+        house.bench.spawn(async move { pop3::converse(&service, TlsStream::plain(theirs), &shutdown).await });
         pipe.put("USER alice\r\nPASS wonder land\r\nRETR 1\r\nDELE 1\r\nQUIT\r\n");
         house.bench.run();
         let fetched = pipe.text();

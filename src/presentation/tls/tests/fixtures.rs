@@ -65,7 +65,7 @@ pub(crate) fn client_config(made: &[&Made], versions: &[&'static SupportedProtoc
 }
 
 /// The client's end.
-pub(super) struct Client {
+pub(crate) struct Client {
     pub(super) tls: ClientConnection,
     pub(super) pipe: Pipe,
     /// Ciphertext from the server, each time something came.
@@ -75,7 +75,7 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(config: &Arc<ClientConfig>, name: &str, pipe: Pipe) -> Self {
+    pub(crate) fn new(config: &Arc<ClientConfig>, name: &str, pipe: Pipe) -> Self {
         let tls = ClientConnection::new(config.clone(), name.to_owned().try_into().unwrap()).unwrap();
         Client { tls, pipe, seen: Vec::new(), heard: Vec::new(), error: None }
     }
@@ -112,7 +112,7 @@ impl Client {
     }
 
     /// Speaks and listens until nothing moves.
-    pub(super) fn turn(&mut self, bench: &mut Bench) {
+    pub(crate) fn turn(&mut self, bench: &mut Bench) {
         loop {
             let octets = self.ciphertext();
             self.pipe.put(&octets);
@@ -126,14 +126,14 @@ impl Client {
     }
 
     /// Says something.
-    pub(super) fn say(&mut self, bench: &mut Bench, octets: &[u8]) {
+    pub(crate) fn say(&mut self, bench: &mut Bench, octets: &[u8]) {
         self.tls.set_buffer_limit(None);
         self.tls.writer().write_all(octets).unwrap();
         self.turn(bench);
     }
 
     /// What it has heard since the last time.
-    pub(super) fn heard(&mut self) -> Vec<u8> {
+    pub(crate) fn heard(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.heard)
     }
 }
@@ -157,7 +157,7 @@ pub(super) fn meet<T: 'static, F: Future<Output = io::Result<T>> + 'static>(
 }
 
 /// An ordinary acceptor, and a client's configuration for it.
-pub(super) fn ordinary(bench: &Bench) -> (Acceptor, Arc<ClientConfig>) {
+pub(crate) fn ordinary(bench: &Bench) -> (Acceptor, Arc<ClientConfig>) {
     let host = made(&["host.example"]);
     let tls = ServerTls::new(settings(&[&host])).unwrap();
     (tls.acceptor(&[], bench.clock()), client_config(&[&host], rustls::ALL_VERSIONS).into())
