@@ -287,7 +287,7 @@ fn with_daemon(script: &str) -> Outcome {
     let start = r#"
         cd "$FOLDER" && mkfifo out
         ask() { "$TAPSTACK" show "$@" --control c.sock; }
-        "$TAPSTACK" run --control c.sock >out & daemon=$!
+        "$TAPSTACK" run --control c.sock --state state >out & daemon=$!
         read line <out && [ "$line" = ready ] || exit 90
     "#;
     std::fs::write(folder.path().join("lab.toml"), behind_an_interface("host = \"192.0.2.1/24\"\n[small]\n")).unwrap();
@@ -316,7 +316,7 @@ fn the_daemon_answers_stops_in_order_and_leaves_nothing_behind() {
 fn a_second_daemon_on_the_same_control_socket_says_what_to_do() {
     let outcome = with_daemon(
         r#"
-        "$TAPSTACK" run --tap other --address 198.51.100.2/24 --control c.sock; status=$?
+        "$TAPSTACK" run --tap other --address 198.51.100.2/24 --control c.sock --state state; status=$?
         ask limits >/dev/null || exit 91
         kill -INT $daemon; wait $daemon || exit 92
         exit $status
@@ -332,7 +332,7 @@ fn a_daemon_that_was_killed_does_not_stand_in_the_way_of_the_next() {
         r#"
         kill -KILL $daemon; wait $daemon
         [ -e c.sock ] || exit 91
-        "$TAPSTACK" run --control c.sock >out & daemon=$!
+        "$TAPSTACK" run --control c.sock --state state >out & daemon=$!
         read line <out && [ "$line" = ready ] || exit 92
         kill -TERM $daemon; wait $daemon
         "#,
@@ -360,7 +360,7 @@ fn a_device_that_outlives_the_daemon_gets_its_former_state_back() {
         kill -TERM $daemon; wait $daemon
         ip tuntap add tap0 mode tap && ip address add 10.9.8.7/24 dev tap0 && ip link set tap0 mtu 1400
         before=$(ip address show tap0)
-        "$TAPSTACK" run --control c.sock >out & daemon=$!
+        "$TAPSTACK" run --control c.sock --state state >out & daemon=$!
         read line <out && [ "$line" = ready ] || exit 92
         ip address show tap0 | grep -q 192.0.2.1/24 || exit 93
         kill -TERM $daemon; wait $daemon
@@ -394,7 +394,7 @@ fn a_connection_that_does_not_end_in_its_grace_period_is_reset() {
     let outcome = with_daemon(
         r#"
         kill -TERM $daemon; wait $daemon
-        "$TAPSTACK" run --grace 300ms --control c.sock >out 2>log & daemon=$!
+        "$TAPSTACK" run --grace 300ms --control c.sock --state state >out 2>log & daemon=$!
         read line <out && [ "$line" = ready ] || exit 92
         exec 3<>/dev/tcp/192.0.2.2/7 || exit 93
         echo hello >&3 && read answer <&3 && [ "$answer" = hello ] || exit 94
