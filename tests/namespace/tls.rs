@@ -82,6 +82,11 @@ fn without_a_configuration_https_and_pop3s_answer() {
     let said =
         namespace.run(&format!("printf 'QUIT\\r\\n' | openssl s_client -connect {DAEMON}:995 -quiet 2>/dev/null"));
     assert!(said.starts_with("+OK"), "{said}");
+    for (protocol, port) in [("pop3", 110), ("smtp", 25)] {
+        let upgrade =
+            format!("-starttls {protocol} -connect {DAEMON}:{port} -CAfile authority.pem -verify_return_error");
+        namespace.run(&format!("printf 'QUIT\\r\\n' | openssl s_client {upgrade} -quiet 2>/dev/null"));
+    }
     daemon.signal("TERM");
     assert!(daemon.wait(Duration::from_secs(20)).success(), "{}", daemon.stderr());
 }
