@@ -2,11 +2,12 @@
 //!
 //! OSI meant syntax: character sets, number formats, compression, encryption. In this house: text lines
 //! and their bounds ([`lines`]), the canonical form of mail and its end mark ([`dot_stuffing`]), a body in
-//! chunks ([`chunked`]), and text made safe for a page ([`html`]). In come octets of a stream or a file, out go lines, canonical octets
+//! chunks ([`chunked`]), content packed on its way ([`encoding`]), and text made safe for a page ([`html`]). In come octets of a stream or a file, out go lines, canonical octets
 //! and their exact number. It never knows who is talking, what a command means, or what state a
 //! conversation is in.
 
 pub mod chunked;
 pub mod dot_stuffing;
+pub mod encoding;
 pub mod html;
 pub mod lines;
