@@ -24,14 +24,15 @@ const FLOORS: [&str; 11] = [
 ];
 
 /// Files below `daemon` and `cli` that touch the operating system, each with the reason why it may.
-const TOUCHES_OS: [(&str, &str); 10] = [
+const TOUCHES_OS: [(&str, &str); 11] = [
     ("src/physical/tap", "the TAP device"),
     ("src/physical/host_side.rs", "the kernel's side of the TAP"),
     ("src/physical/capture.rs", "the capture file"),
     ("src/application/http/files", "files under the web root"),
-    ("src/application/http/answer.rs", "sends an open file"),
+    ("src/application/http/body", "sends an open file"),
     ("src/application/http/validators.rs", "what a file's metadata says of it"),
     ("src/application/pop3/maildrop", "the Maildir"),
+    ("src/session/errands", "the threads for work that blocks"),
     ("src/session/accounts", "password checks run on a worker thread"),
     ("src/session/verifier", "password checks run on a worker thread"),
     ("src/main.rs", "the command"),

@@ -5,11 +5,12 @@
 //! [`udp::UdpSocket`] over one [`net::Net`], with the ecosystem's async traits; [`host::Host`] is the stack
 //! with its tasks. Who is speaking is here too, because a login opens a session: the [`accounts`] of
 //! people, the proof that someone is who they say, off the event loop ([`verifier`]), and what failed
-//! attempts cost ([`throttle`]). In come bytes of tasks, out go calls on the stack; this floor never looks
+//! attempts cost ([`throttle`]). Work that blocks is done elsewhere ([`errands`]). In come bytes of tasks, out go calls on the stack; this floor never looks
 //! at a header, and never knows what the bytes mean or which words a protocol puts a password in.
 
 pub mod accounts;
 pub mod clock;
+pub mod errands;
 pub mod host;
 pub mod net;
 mod sleepers;

@@ -57,7 +57,7 @@ impl Throttle {
     /// When an attempt from `address` may be made, which takes that place in the queue; `None` if the
     /// queue is too long.
     pub fn admit(&mut self, address: IpAddr, now: Instant) -> Option<Instant> {
-        let key = key(address);
+        let key = network_of(address);
         let Some(record) = self.records.get_mut(&key) else {
             return Some(now);
         };
@@ -75,7 +75,7 @@ impl Throttle {
 
     /// An attempt from `address` failed.
     pub fn on_failure(&mut self, address: IpAddr, now: Instant) {
-        let key = key(address);
+        let key = network_of(address);
         if !self.records.contains_key(&key) && self.records.len() >= ADDRESSES {
             let oldest = self.records.iter().min_by_key(|(_, record)| record.failed_at).map(|(address, _)| *address);
             oldest.map(|address| self.records.remove(&address));
@@ -88,12 +88,12 @@ impl Throttle {
 
     /// An attempt from `address` succeeded.
     pub fn on_success(&mut self, address: IpAddr) {
-        self.records.remove(&key(address));
+        self.records.remove(&network_of(address));
     }
 }
 
 /// What counts as one address.
-fn key(address: IpAddr) -> IpAddr {
+pub(crate) fn network_of(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => IpAddr::V4(address),
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),

@@ -89,6 +89,11 @@ impl Verifier {
         *lock(&self.accounts) = Arc::new(accounts);
     }
 
+    /// The accounts as they are.
+    pub fn accounts(&self) -> Arc<Accounts> {
+        Arc::clone(&lock(&self.accounts))
+    }
+
     /// Checks a name and a password.
     pub fn verify(&self, name: &str, password: &[u8]) -> Check {
         let accounts = Arc::clone(&lock(&self.accounts));
