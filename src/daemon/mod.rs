@@ -15,6 +15,7 @@ pub mod desk;
 pub mod event_loop;
 pub mod failure;
 pub mod guest;
+pub mod log_file;
 pub mod mail;
 mod memory;
 pub mod port;
