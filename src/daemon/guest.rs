@@ -2,6 +2,7 @@
 //!
 //! With several queues each thread has one: a stack with its services, and of the rest what [`Common`] holds.
 
+use crate::application::http::Clients;
 use crate::application::server::Shutdown;
 use crate::base::random::Random;
 use crate::base::time::{Duration, Instant};
@@ -12,10 +13,12 @@ use crate::daemon::config::Config;
 use crate::daemon::crew::Crew;
 use crate::daemon::event_loop::{EventLoop, Guest};
 use crate::daemon::failure::Failure;
+use crate::daemon::log_file::LogFile;
 use crate::daemon::memory::{self, Memory};
 use crate::daemon::services::{Services, accounts};
 use crate::daemon::show;
 use crate::physical::frame::{DeviceId, Frame, OutFrame};
+use crate::session::errands::Errands;
 use crate::session::host::Host;
 use crate::session::throttle::SharedThrottle;
 use crate::session::verifier::Verifier;
@@ -24,6 +27,11 @@ use crate::stack::siblings::{Message, Place, To};
 use crate::stack::snapshot::Snapshot;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// Threads that work on the disk: several, so that one commit of its journal serves several messages.
+const DISK_THREADS: usize = 4;
+/// Errands that wait for one of them.
+const DISK_QUEUE: usize = 1_024;
 
 /// What the threads of all queues have in common. Nothing of it is touched for a packet.
 #[derive(Clone)]
@@ -38,6 +46,12 @@ pub struct Common {
     pub verifier: Verifier,
     /// What failed logins cost, whichever queue they come over.
     pub throttle: SharedThrottle,
+    /// Who works on the disk.
+    pub errands: Errands,
+    /// Who asks the web server, and how much.
+    pub http_clients: Clients,
+    /// What the web server was asked.
+    pub access_log: Option<LogFile>,
     /// What there is to show of each thread.
     pub board: Arc<Board>,
 }
@@ -55,12 +69,22 @@ pub fn run(config: Config, config_path: Option<&Path>, on_ready: impl FnOnce()) 
     let Some(mut first) = loops.pop() else { return Ok(()) };
     let verifier = Verifier::spawn(accounts(&config.accounts)?, first.caller())
         .map_err(|error| Failure::running(format!("the thread that checks passwords can't start: {error}")))?;
+    let errands = Errands::spawn("disk", DISK_THREADS, DISK_QUEUE, first.caller())
+        .map_err(|error| Failure::running(format!("the threads that write files can't start: {error}")))?;
+    let access_log = config.http.as_ref().and_then(|http| http.log.as_ref()).map(|log| {
+        let path = log.file.as_ref();
+        LogFile::open(path)
+            .map_err(|error| Failure::running(format!("the access log can't be written: {}: {error}", path.display())))
+    });
     let common = Common {
+        access_log: access_log.transpose()?,
         config: Arc::new(config),
         config_path: config_path.map(Path::to_owned),
         clock,
         verifier,
         throttle: SharedThrottle::default(),
+        errands,
+        http_clients: Clients::default(),
         board,
     };
     let mut guest = DaemonGuest::start(&common, &first)?;
@@ -86,6 +110,7 @@ impl DaemonGuest {
     pub fn start(common: &Common, event_loop: &EventLoop) -> Result<Self, Failure> {
         let mut common = common.clone();
         common.verifier = common.verifier.waking(event_loop.caller());
+        common.errands = common.errands.waking(event_loop.caller());
         let place = event_loop.place();
         let mut key = [0; 32];
         getrandom::fill(&mut key).map_err(|error| Failure::running(format!("no randomness can be had: {error}")))?;
@@ -168,6 +193,12 @@ impl Guest for DaemonGuest {
                 log::info!("reloaded {count} accounts; everything else takes a restart");
             }
             Err(failure) => log::warn!("not reloaded, everything stays as it is: {failure}"),
+        }
+    }
+
+    fn reopen_logs(&mut self) {
+        if let Some(log) = &self.common.access_log {
+            log.reopen();
         }
     }
 
