@@ -12,8 +12,8 @@ use flate2::write::GzEncoder;
 use std::io::{self, Write};
 use zstd::stream::raw::CParameter;
 
-/// Octets that brotli and zstd look back at, as a power of two: 256 KiB, which keeps an encoder at about one mebibyte
-/// (RFC 9659 allows 8 MiB).
+/// Octets that brotli and zstd look back at, as a power of two: 256 KiB, which keeps an encoder at some mebibytes with all
+/// its tables (RFC 9659 allows a window of 8 MiB).
 const WINDOW_BITS: u32 = 18;
 const ZSTD_LEVEL: i32 = 3;
 const BROTLI_QUALITY: i32 = 5;

@@ -208,3 +208,25 @@ fn refusal(what: &str, errno: Errno) -> StatusCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_disk_refuses_has_a_status_that_says_whose_turn_it_is() {
+        for (errno, status) in [
+            (Errno::NOSPC, 507),
+            (Errno::DQUOT, 507),
+            (Errno::FBIG, 507),
+            (Errno::ACCESS, 403),
+            (Errno::ROFS, 403),
+            (Errno::ISDIR, 409),
+            (Errno::NOENT, 404),
+            (Errno::IO, 500),
+            (Errno::OPNOTSUPP, 500),
+        ] {
+            assert_eq!(refusal("try", errno).as_u16(), status, "{errno}");
+        }
+    }
+}
