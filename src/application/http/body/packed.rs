@@ -1,6 +1,6 @@
 //! A file in a content coding, packed as it is sent: nobody knows how long it will be before it is.
 //!
-//! A piece is so small that packing it takes less than a millisecond; other tasks have their turn between two. How many
+//! A piece is so small that packing it takes about a millisecond at most; other tasks have their turn between two. How many
 //! bodies are packed at once is bounded by permits, since each takes some mebibytes.
 
 use super::piece_of;
