@@ -27,6 +27,8 @@ mod namespace_bad_line;
 mod namespace_daemon;
 #[path = "namespace/fast_open.rs"]
 mod namespace_fast_open;
+#[path = "namespace/files.rs"]
+mod namespace_files;
 #[path = "namespace/forwarding.rs"]
 mod namespace_forwarding;
 #[path = "namespace/http.rs"]

@@ -29,7 +29,7 @@ const TOUCHES_OS: [(&str, &str); 11] = [
     ("src/physical/host_side.rs", "the kernel's side of the TAP"),
     ("src/physical/capture.rs", "the capture file"),
     ("src/application/http/files", "files under the web root"),
-    ("src/application/http/answer.rs", "sends an open file"),
+    ("src/application/http/body", "sends an open file"),
     ("src/application/http/validators.rs", "what a file's metadata says of it"),
     ("src/application/mailbox", "the Maildirs"),
     ("src/application/pop3/maildrop", "an open message"),

@@ -131,8 +131,9 @@ async fn talk(net: Net, port: u16, question: impl Into<Bytes>) -> Vec<u8> {
 
 fn site(cable: &Cable, root: Option<http::Root>) -> Rc<http::Site> {
     let net = cable.server.net().clone();
+    let hosts = http::Hosts { default: http::Host { root, ..http::Host::default() }, ..http::Hosts::default() };
     let state = Rc::new(move || serde_json::to_value(net.with_stack(|stack| stack.snapshot())).unwrap());
-    Rc::new(http::Site::new(http::Config::default(), cable.clock(), root, state))
+    Rc::new(http::Site::new(http::Config::default(), cable.clock(), Random::from_seed(1), hosts, state))
 }
 
 /// Sends `question` over TLS, and gives everything that comes back until the server's close_notify.

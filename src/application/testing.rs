@@ -54,6 +54,14 @@ impl Pipe {
         octets
     }
 
+    /// Reads a little of what is there; for the test's own end.
+    pub(crate) fn sip(&self, octets: usize) {
+        let mut lane = self.incoming.borrow_mut();
+        let octets = octets.min(lane.octets.len());
+        lane.octets.drain(..octets);
+        lane.wake();
+    }
+
     /// Like [`Pipe::take`], as text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8(self.take()).unwrap()
@@ -137,6 +145,20 @@ impl crate::application::server::Connection for Pipe {
     }
     fn abort(&mut self) {
         self.outgoing.borrow_mut().octets.clear();
+    }
+}
+
+impl crate::application::http::facts::Facts for Pipe {
+    fn tcp(&self) -> Option<crate::application::http::facts::TcpFacts> {
+        Some(crate::application::http::facts::TcpFacts {
+            rtt_us: Some(1_500),
+            min_rtt_us: Some(1_000),
+            cwnd: 14_480,
+            retransmits: 2,
+            bytes_acked: 77,
+            bytes_received: 55,
+            delivery_rate: None,
+        })
     }
 }
 
@@ -253,6 +275,11 @@ impl Bench {
     /// Runs until every task waits for something.
     pub(crate) fn run(&mut self) {
         self.pool.run_until_stalled();
+    }
+
+    /// Runs one task that can go on.
+    pub(crate) fn run_one(&mut self) {
+        self.pool.try_run_one();
     }
 
     /// Lets `time` pass, stopping at each alarm on the way.

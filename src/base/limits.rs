@@ -103,3 +103,11 @@ pub const HTTP_KEPT_OCTETS: usize = 16 << 20;
 
 /// TLS sessions kept for clients without tickets; the oldest makes room.
 pub const TLS_SESSIONS: usize = 4_096;
+/// Bodies that HTTP packs at once; each takes some mebibytes. Beyond that, answers go out as they are.
+pub const HTTP_PACKED_AT_ONCE: usize = 32;
+/// Logins over HTTP that are remembered for a minute.
+pub const HTTP_PROOFS: usize = 1_024;
+/// Clients of HTTP that are remembered for their rate, beyond those that are connected.
+pub const HTTP_CLIENTS: usize = 4_096;
+/// Names in one list of a folder.
+pub const HTTP_LISTED: usize = 4_096;

@@ -4,6 +4,7 @@
 //! compares the two. What a value must satisfy beyond its type stands in [`validate`]. A mistake names the
 //! file and the line.
 
+pub mod http;
 mod key;
 mod listen;
 mod queues;
@@ -11,6 +12,7 @@ mod smtp;
 mod tls;
 mod validate;
 
+pub use http::Http;
 pub use key::TcpKey;
 pub use listen::Listen;
 pub use queues::{MAX_QUEUES, Queues};
@@ -326,61 +328,6 @@ impl Default for Tcp {
     }
 }
 
-/// `[http]`
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Http {
-    /// Where it listens.
-    pub listen: Vec<Spanned<Listen>>,
-    /// Where it listens for TLS.
-    pub tls_listen: Vec<Spanned<Listen>>,
-    /// The directory it serves; without one, only the built-in pages.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub root: Option<Spanned<PathBuf>>,
-    /// Serve the stack's own state under `/-/`.
-    pub state_page: bool,
-    /// Connections at once.
-    pub connections: u32,
-    /// How long a request's head may take.
-    pub header_timeout: Period,
-    /// How long a request's body may stand still.
-    pub body_timeout: Period,
-    /// How long the client may take nothing of an answer.
-    pub write_timeout: Period,
-    /// How long a connection may wait for its next request.
-    pub idle_timeout: Period,
-    /// The largest request head.
-    pub header_limit: ByteCount,
-    /// The largest request body that is kept.
-    pub body_limit: ByteCount,
-    /// The congestion control of its connections; by default that of `[tcp]`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub congestion: Option<Algorithm>,
-    /// Take data on SYNs; by default as `[tcp]` says.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub fast_open: Option<bool>,
-}
-
-impl Default for Http {
-    fn default() -> Self {
-        Http {
-            listen: vec![unwritten(Listen::Port(80))],
-            tls_listen: Vec::new(),
-            root: None,
-            state_page: true,
-            connections: 16_384,
-            header_timeout: Period::from_secs(10),
-            body_timeout: Period::from_secs(60),
-            write_timeout: Period::from_secs(300),
-            idle_timeout: Period::from_secs(60),
-            header_limit: ByteCount(64 << 10),
-            body_limit: ByteCount(1 << 20),
-            congestion: None,
-            fast_open: None,
-        }
-    }
-}
-
 /// `[pop3]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -584,9 +531,7 @@ impl Config {
         self.daemon.pcap.iter_mut().for_each(anchor);
         self.daemon.state.iter_mut().for_each(anchor);
         self.tls.paths().for_each(anchor);
-        if let Some(root) = self.http.as_mut().and_then(|http| http.root.as_mut()) {
-            anchor(root.as_mut());
-        }
+        self.http.iter_mut().flat_map(Http::paths).for_each(anchor);
         if let Some(pop3) = &mut self.pop3 {
             anchor(pop3.maildir.as_mut());
         }

@@ -28,6 +28,8 @@ pub struct Told {
     pub stops: usize,
     /// To read the configuration again.
     pub reloads: usize,
+    /// To open log files anew.
+    pub reopens: usize,
 }
 
 impl Desk {
@@ -49,6 +51,7 @@ impl Desk {
                     match request {
                         signals::Request::Stop => self.told.stops += 1,
                         signals::Request::Reload => self.told.reloads += 1,
+                        signals::Request::Reopen => self.told.reopens += 1,
                     }
                 }
             }

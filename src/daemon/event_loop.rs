@@ -77,6 +77,8 @@ pub trait Guest {
     fn put_up(&mut self, now: Instant);
     /// Reads again what of the configuration can change while running.
     fn reload(&mut self);
+    /// Opens log files anew.
+    fn reopen_logs(&mut self) {}
     /// Begins to end: accept nothing more, let conversations finish.
     fn stop(&mut self);
     /// True once everything has ended that [`Guest::stop`] asked to.
@@ -220,6 +222,9 @@ impl EventLoop {
             let told = desk.take_in(now, guest)?;
             if told.reloads > 0 {
                 guest.reload();
+            }
+            if told.reloads + told.reopens > 0 {
+                guest.reopen_logs();
             }
             match stop_by {
                 None if told.stops > 0 => {

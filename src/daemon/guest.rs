@@ -2,6 +2,7 @@
 //!
 //! With several queues each thread has one: a stack with its services, and of the rest what [`Common`] holds.
 
+use crate::application::http::Clients;
 use crate::application::mailbox::quota::Quota;
 use crate::application::pop3::LoginDelays;
 use crate::application::server::Shutdown;
@@ -15,6 +16,7 @@ use crate::daemon::config::Config;
 use crate::daemon::crew::Crew;
 use crate::daemon::event_loop::{EventLoop, Guest};
 use crate::daemon::failure::Failure;
+use crate::daemon::log_file::LogFile;
 use crate::daemon::memory::{self, Memory};
 use crate::daemon::people::accounts;
 use crate::daemon::services::Services;
@@ -63,6 +65,10 @@ pub struct Common {
     pub quota: Quota,
     /// Who brings mail.
     pub visitors: Visitors,
+    /// Who asks the web server, and how much.
+    pub http_clients: Clients,
+    /// What the web server was asked.
+    pub access_log: Option<LogFile>,
     /// What there is to show of each thread.
     pub board: Arc<Board>,
 }
@@ -95,10 +101,16 @@ pub fn run(config: Config, config_path: Option<&Path>, on_ready: impl FnOnce()) 
         .map_err(|error| Failure::running(format!("the thread that checks passwords can't start: {error}")))?;
     let tls = server_tls(&config, clock, first.capture())?;
     let errands = Errands::spawn("disk", DISK_THREADS, DISK_QUEUE, first.caller())
-        .map_err(|error| Failure::running(format!("the threads that write mail can't start: {error}")))?;
+        .map_err(|error| Failure::running(format!("the threads that write files can't start: {error}")))?;
     let quota = Quota::new(config.smtp.as_ref().map_or(0, |smtp| smtp.quota.0));
+    let access_log = config.http.as_ref().and_then(|http| http.log.as_ref()).map(|log| {
+        let path = log.file.as_ref();
+        LogFile::open(path)
+            .map_err(|error| Failure::running(format!("the access log can't be written: {}: {error}", path.display())))
+    });
     let common = Common {
         tls,
+        access_log: access_log.transpose()?,
         config: Arc::new(config),
         config_path: config_path.map(Path::to_owned),
         clock,
@@ -108,6 +120,7 @@ pub fn run(config: Config, config_path: Option<&Path>, on_ready: impl FnOnce()) 
         login_delays: LoginDelays::default(),
         quota,
         visitors: Visitors::default(),
+        http_clients: Clients::default(),
         board,
     };
     let mut guest = DaemonGuest::start(&common, &first)?;
@@ -240,6 +253,12 @@ impl Guest for DaemonGuest {
                 log::info!("reloaded {count} accounts; everything else takes a restart");
             }
             Err(failure) => log::warn!("not reloaded, everything stays as it is: {failure}"),
+        }
+    }
+
+    fn reopen_logs(&mut self) {
+        if let Some(log) = &self.common.access_log {
+            log.reopen();
         }
     }
 

@@ -16,6 +16,7 @@ pub mod event_loop;
 pub mod failure;
 pub mod guest;
 pub mod local_authority;
+pub mod log_file;
 pub mod mail;
 mod memory;
 pub mod people;

@@ -1,6 +1,6 @@
 //! The services of the configuration, started on the stack's sockets.
 
-use crate::application::http::{self, Root, Site};
+use crate::application::http::{self, AccessLog, Hosts, LogFormat, Login, Root, Site};
 use crate::application::mailbox::{Mailboxes, delivery};
 use crate::application::pop3;
 use crate::application::secure::{Secured, Upgradable};
@@ -12,6 +12,7 @@ use crate::daemon::assemble::tcp_defaults;
 use crate::daemon::config::{self, Listen};
 use crate::daemon::failure::Failure;
 use crate::daemon::guest::Common;
+use crate::daemon::log_file::LogFile;
 use crate::presentation::tls::Acceptor;
 use crate::session::clock::Clock;
 use crate::session::entrance::Entrance;
@@ -21,6 +22,7 @@ use crate::session::udp::UdpSocket;
 use crate::stack::siblings::Place;
 use crate::transport::tcp::config::{self as tcp, Algorithm};
 use serde_json::Value;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use toml::Spanned;
@@ -105,12 +107,6 @@ impl Services<'_> {
     }
 
     fn start_http(&self, http: &config::Http) -> Result<(), Failure> {
-        let root = match &http.root {
-            None => None,
-            Some(path) => Some(Root::open(path.as_ref()).map_err(|error| {
-                Failure::running(format!("the pages can't be read: {}: {error}", path.as_ref().display()))
-            })?),
-        };
         let settings = http::Config {
             state_page: http.state_page,
             header_timeout: http.header_timeout.0,
@@ -119,14 +115,27 @@ impl Services<'_> {
             idle_timeout: http.idle_timeout.0,
             header_limit: usize::try_from(http.header_limit.0).unwrap_or(usize::MAX),
             body_limit: http.body_limit.0,
+            client_limits: http.client_limits(),
             ..http::Config::default()
         };
         let (net, place, board) = (self.net.clone(), self.place, Arc::clone(&self.common.board));
+        let access_log = self.common.access_log.clone();
         let state = Rc::new(move || {
             let own = net.with_stack(|stack| stack.snapshot());
-            to_value(board.read(place.index, own, net.now()))
+            let mut state = to_value(board.read(place.index, own, net.now()));
+            if let (Some(log), Some(state)) = (&access_log, state.as_object_mut()) {
+                state.insert("access_log".into(), serde_json::json!([{"name": "lost lines", "count": log.lost()}]));
+            }
+            state
         });
-        let site = Rc::new(Site::new(settings, self.clock(), root, state));
+        let site = Site::new(settings, self.clock(), random()?, hosts(http)?, state)
+            .with_login(self.login()?)
+            .with_clients(self.common.http_clients.clone())
+            .with_errands(self.common.errands.clone());
+        let site = Rc::new(match (&self.common.access_log, &http.log) {
+            (Some(file), Some(log)) => site.with_access_log(access_log_of(file.clone(), log.format)),
+            _ => site,
+        });
         let (own, bounds) = ((http.congestion, http.fast_open), self.bounds(http.connections));
         for listen in &http.listen {
             let listener = self.listen("http", listen, own)?;
@@ -139,12 +148,15 @@ impl Services<'_> {
         Ok(())
     }
 
+    fn login(&self) -> Result<Login, Failure> {
+        let (verifier, throttle) = (self.common.verifier.clone(), self.common.throttle.clone());
+        Ok(Login::new(self.clock(), verifier, throttle, random()?))
+    }
+
     /// The way in, with randomness of its own.
     fn entrance(&self) -> Result<Entrance, Failure> {
-        let mut key = [0; 32];
-        getrandom::fill(&mut key).map_err(|error| Failure::running(format!("no randomness can be had: {error}")))?;
         let (verifier, throttle) = (self.common.verifier.clone(), self.common.throttle.clone());
-        Ok(Entrance::new(self.clock(), verifier, throttle, Random::from_key(key)))
+        Ok(Entrance::new(self.clock(), verifier, throttle, random()?))
     }
 
     fn start_pop3(&self, pop3: &config::Pop3) -> Result<(), Failure> {
@@ -252,6 +264,41 @@ const POP3: &[&str] = &["pop3"];
 const SMTP: &[&str] = &["smtp", "esmtp"];
 /// Connections of one small service.
 const SMALL_CONNECTIONS: u32 = 131_072;
+
+/// The sites of the web server.
+fn hosts(http: &config::Http) -> Result<Hosts, Failure> {
+    let mut hosts = Hosts::default();
+    for (names, site) in http.all_sites() {
+        let open = |path: &PathBuf| {
+            Root::open(path)
+                .map_err(|error| Failure::running(format!("the pages can't be read: {}: {error}", path.display())))
+        };
+        let root = site.root().map(open).transpose()?.map(|root| root.in_manner(site.manner()));
+        if names.is_empty() {
+            hosts.default = site.host(root);
+            continue;
+        }
+        for name in names {
+            hosts.named.insert(name.as_ref().clone(), site.host(root.clone()));
+        }
+    }
+    Ok(hosts)
+}
+
+fn access_log_of(file: LogFile, format: config::http::LogFormat) -> AccessLog {
+    let format = match format {
+        config::http::LogFormat::Combined => LogFormat::Combined,
+        config::http::LogFormat::Json => LogFormat::Json,
+    };
+    AccessLog { format, write: Box::new(move |line| file.write(line)) }
+}
+
+/// A stream of secrets of its own.
+fn random() -> Result<Random, Failure> {
+    let mut key = [0; 32];
+    getrandom::fill(&mut key).map_err(|error| Failure::running(format!("no randomness can be had: {error}")))?;
+    Ok(Random::from_key(key))
+}
 
 /// Plain data as JSON. It has no keys that JSON could not say, so that this does not fail.
 pub(super) fn to_value(data: impl serde::Serialize) -> Value {

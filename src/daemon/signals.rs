@@ -3,11 +3,12 @@
 //! | signal | effect |
 //! |---|---|
 //! | SIGTERM, SIGINT | stop in order, within the grace period; the second one at once |
-//! | SIGHUP | read the configuration again |
+//! | SIGHUP | read the configuration again, open log files anew |
+//! | SIGUSR1 | open log files anew |
 
 use crate::daemon::failure::Failure;
 use mio::{Interest, Registry, Token};
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
 use signal_hook_mio::v1_0::Signals as MioSignals;
 
 /// What a signal asks for.
@@ -17,6 +18,8 @@ pub enum Request {
     Stop,
     /// Read the configuration again.
     Reload,
+    /// Open log files anew.
+    Reopen,
 }
 
 /// The signals of this process.
@@ -29,13 +32,17 @@ impl Signals {
     /// The operating system's.
     pub fn register(registry: &Registry, token: Token) -> Result<Self, Failure> {
         let failed = |error| Failure::running(format!("signals can't be received: {error}"));
-        let mut signals = MioSignals::new([SIGTERM, SIGINT, SIGHUP]).map_err(failed)?;
+        let mut signals = MioSignals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1]).map_err(failed)?;
         registry.register(&mut signals, token, Interest::READABLE).map_err(failed)?;
         Ok(Signals(signals))
     }
 
     /// What was asked for since the last call.
     pub fn requests(&mut self) -> impl Iterator<Item = Request> + '_ {
-        self.0.pending().map(|signal| if signal == SIGHUP { Request::Reload } else { Request::Stop })
+        self.0.pending().map(|signal| match signal {
+            SIGHUP => Request::Reload,
+            SIGUSR1 => Request::Reopen,
+            _ => Request::Stop,
+        })
     }
 }

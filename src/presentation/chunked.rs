@@ -1,4 +1,4 @@
-//! A body in chunks, taken apart (RFC 9112 §7.1).
+//! A body in chunks, taken apart and made (RFC 9112 §7.1).
 //!
 //! ```text
 //!   chunked-body = *( chunk-size [ chunk-ext ] CRLF chunk-data CRLF ) "0" [ chunk-ext ] CRLF *( field-line CRLF ) CRLF
@@ -8,9 +8,13 @@
 //! smuggled past one of them. Lines end with CRLF and nothing else, a size has no white space behind it unless an
 //! extension follows, and an extension has a name. Extensions and trailers are checked, bounded and left out.
 //!
-//! Data comes out as slices of what went in. Not here: making chunks; every answer of ours has a length.
+//! Data comes out as slices of what went in.
 
 use bytes::Bytes;
+use std::fmt::Write;
+
+/// What ends a body of ours, which has no trailers.
+pub const LAST: &[u8] = b"0\r\n\r\n";
 
 /// Octets of all extensions and trailers of one body together.
 pub const EXTRAS: usize = 16 << 10;
@@ -31,6 +35,14 @@ pub enum Piece {
 /// It is no body in chunks, or has more extensions and trailers than anyone needs.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Malformed;
+
+/// A chunk of these octets, of which there must be some: a chunk of none would be the last.
+pub fn chunk(octets: &[u8]) -> Bytes {
+    let mut size = String::new();
+    // Writing to a string does not fail.
+    let _ = write!(size, "{:x}\r\n", octets.len());
+    [size.as_bytes(), octets, b"\r\n"].concat().into()
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 enum Expected {
@@ -323,6 +335,15 @@ mod tests {
                 }
             }
             prop_assert_eq!(read(pieces), Ok(Some((chunks.concat(), b"rest".to_vec()))));
+        }
+
+        #[test]
+        fn what_was_put_into_chunks_is_put_together(chunks in prop::collection::vec(
+            prop::collection::vec(any::<u8>(), 1..600), 0..5,
+        )) {
+            let mut text: Vec<u8> = chunks.iter().flat_map(|octets| chunk(octets)).collect();
+            text.extend_from_slice(LAST);
+            prop_assert_eq!(read([text.as_slice()]), Ok(Some((chunks.concat(), Vec::new()))));
         }
 
         #[test]

@@ -1,78 +1,207 @@
-//! The access log: one line for each answer in the Common Log Format, at level `debug` of the target
-//! `tapstack::http`, when the answer was sent or given up.
+//! The access log: one line for each answer, when it was sent or given up.
+//!
+//! | format | a line |
+//! |---|---|
+//! | combined | Apache's: `192.0.2.1 - alice [22/Nov/2026:12:00:00 +0000] "GET / HTTP/1.1" 200 12 "referrer" "agent"` |
+//! | JSON | an object with all of that, the time it took, and what TCP and TLS know of the connection ([`super::facts`]) |
+//!
+//! Beside the file of the configuration there is the log of the program: the Common Log Format at level `debug` of the
+//! target `tapstack::http`. What a client says is bounded and can't end its quotes or its line.
 
 use super::Site;
 use super::answer::http_date;
-use crate::base::time::Duration;
+use super::facts::{Facts, TcpFacts, TlsFacts};
+use crate::base::time::{Duration, Instant};
+use http::header::{HOST, HeaderName, REFERER, USER_AGENT};
 use http::request::Parts;
 use http::{StatusCode, Version};
+use serde::Serialize;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 
-/// The most that is written of a request's target.
-const TARGET_LENGTH: usize = 256;
+/// The most that is written of anything that the client says.
+const LENGTH: usize = 256;
+
+/// How lines are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LogFormat {
+    /// Apache's Combined Log Format.
+    #[default]
+    Combined,
+    /// One JSON object on a line.
+    Json,
+}
+
+/// Where lines go, and how.
+pub struct AccessLog {
+    /// The format.
+    pub format: LogFormat,
+    /// Takes a line with its end.
+    pub write: Box<dyn Fn(&str)>,
+}
 
 /// What is known of a request and its answer. Dropping it writes the line.
 pub(super) struct Entry {
     site: Rc<Site>,
     peer: IpAddr,
-    request_line: String,
+    began: Instant,
+    method: String,
+    target: String,
+    version: Version,
+    host: Option<String>,
+    referer: Option<String>,
+    agent: Option<String>,
+    tcp: Option<TcpFacts>,
+    tls: Option<TlsFacts>,
+    pub(super) account: Option<String>,
     pub(super) status: StatusCode,
     pub(super) octets: u64,
 }
 
 impl Entry {
     /// Notes a request, if anyone reads the log.
-    pub(super) fn new(peer: SocketAddr, head: &Parts, site: &Rc<Site>) -> Option<Entry> {
-        let line = || request_line(head.method.as_str(), &head.uri.to_string(), head.version);
-        Entry::noted(peer, site, line)
+    pub(super) fn new(peer: SocketAddr, head: &Parts, site: &Rc<Site>) -> Option<Box<Entry>> {
+        let mut entry = Entry::unread(peer, site)?;
+        let field =
+            |name: HeaderName| head.headers.get(name).map(|value| bounded(&String::from_utf8_lossy(value.as_bytes())));
+        entry.method = bounded(head.method.as_str());
+        entry.target = bounded(&head.uri.to_string());
+        entry.version = head.version;
+        if site.access_log.is_some() {
+            (entry.host, entry.referer, entry.agent) = (field(HOST), field(REFERER), field(USER_AGENT));
+        }
+        Some(entry)
     }
 
     /// Notes a request that could not be read.
-    pub(super) fn unread(peer: SocketAddr, site: &Rc<Site>) -> Option<Entry> {
-        Entry::noted(peer, site, || "-".into())
-    }
-
-    fn noted(peer: SocketAddr, site: &Rc<Site>, line: impl FnOnce() -> String) -> Option<Entry> {
-        log::log_enabled!(target: "tapstack::http", log::Level::Debug).then(|| Entry {
-            site: Rc::clone(site),
-            peer: peer.ip(),
-            request_line: line(),
-            status: StatusCode::INTERNAL_SERVER_ERROR,
-            octets: 0,
+    pub(super) fn unread(peer: SocketAddr, site: &Rc<Site>) -> Option<Box<Entry>> {
+        (site.access_log.is_some() || is_logged()).then(|| {
+            Box::new(Entry {
+                site: Rc::clone(site),
+                peer: peer.ip(),
+                began: site.clock.now(),
+                method: String::new(),
+                target: String::new(),
+                version: Version::HTTP_11,
+                host: None,
+                referer: None,
+                agent: None,
+                tcp: None,
+                tls: None,
+                account: None,
+                status: StatusCode::INTERNAL_SERVER_ERROR,
+                octets: 0,
+            })
         })
     }
+
+    /// Takes down what the connection tells of itself, if the log has room for it.
+    pub(super) fn tell(&mut self, connection: &impl Facts) {
+        if self.site.access_log.as_ref().is_some_and(|log| log.format == LogFormat::Json) {
+            (self.tcp, self.tls) = (connection.tcp(), connection.tls());
+        }
+    }
+
+    fn request_line(&self) -> String {
+        match self.method.as_str() {
+            "" => "-".to_owned(),
+            method => format!("{method} {} {:?}", self.target, self.version),
+        }
+    }
+
+    fn common(&self, now: Duration) -> String {
+        let account = self.account.as_deref().map_or_else(|| "-".to_owned(), quoted);
+        let (date, line, status) = (log_date(now), quoted(&self.request_line()), self.status.as_u16());
+        format!("{} - {account} [{date}] \"{line}\" {status} {}", self.peer, self.octets)
+    }
+
+    fn combined(&self, now: Duration) -> String {
+        let said = |value: &Option<String>| value.as_deref().map_or_else(|| "-".to_owned(), quoted);
+        format!("{} \"{}\" \"{}\"", self.common(now), said(&self.referer), said(&self.agent))
+    }
+
+    fn json(&self, now: Duration) -> String {
+        let duration = self.site.clock.now().since(self.began);
+        let is_read = !self.method.is_empty();
+        let line = Line {
+            time: now.as_secs_f64(),
+            client: self.peer,
+            user: self.account.as_deref(),
+            host: self.host.as_deref(),
+            method: is_read.then_some(&self.method),
+            target: is_read.then_some(&self.target),
+            protocol: is_read.then(|| format!("{:?}", self.version)),
+            status: self.status.as_u16(),
+            bytes: self.octets,
+            duration_us: duration.as_micros() as u64,
+            referer: self.referer.as_deref(),
+            user_agent: self.agent.as_deref(),
+            tcp: self.tcp,
+            tls: self.tls.as_ref(),
+        };
+        // It has no keys that JSON could not say.
+        serde_json::to_string(&line).unwrap_or_default()
+    }
+}
+
+/// A line in JSON.
+#[derive(Serialize)]
+struct Line<'a> {
+    time: f64,
+    client: IpAddr,
+    user: Option<&'a str>,
+    host: Option<&'a str>,
+    method: Option<&'a String>,
+    target: Option<&'a String>,
+    protocol: Option<String>,
+    status: u16,
+    bytes: u64,
+    duration_us: u64,
+    referer: Option<&'a str>,
+    user_agent: Option<&'a str>,
+    tcp: Option<TcpFacts>,
+    tls: Option<&'a TlsFacts>,
 }
 
 impl Drop for Entry {
     fn drop(&mut self) {
         let now = self.site.clock.unix_time();
-        log::debug!(target: "tapstack::http", "{}", line(self.peer, now, &self.request_line, self.status, self.octets));
-    }
-}
-
-fn line(peer: IpAddr, now: Duration, request_line: &str, status: StatusCode, octets: u64) -> String {
-    format!("{peer} - - [{}] \"{request_line}\" {} {octets}", log_date(now), status.as_u16())
-}
-
-/// The first line of the request, bounded, with nothing in it that could end the quotes or the line.
-fn request_line(method: &str, target: &str, version: Version) -> String {
-    let mut line = String::new();
-    for char in method.chars().take(16) {
-        line.push(char);
-    }
-    line.push(' ');
-    for char in target.chars().take(TARGET_LENGTH) {
-        match char {
-            '"' | '\\' => line.extend(['\\', char]),
-            ' '..='~' => line.push(char),
-            other => line.extend(other.escape_default()),
+        if let Some(log) = &self.site.access_log {
+            let line = match log.format {
+                LogFormat::Combined => self.combined(now),
+                LogFormat::Json => self.json(now),
+            };
+            (log.write)(&(line + "\n"));
+        }
+        if is_logged() {
+            log::debug!(target: "tapstack::http", "{}", self.common(now));
         }
     }
-    if target.chars().nth(TARGET_LENGTH).is_some() {
-        line.push_str("...");
+}
+
+fn is_logged() -> bool {
+    log::log_enabled!(target: "tapstack::http", log::Level::Debug)
+}
+
+fn bounded(text: &str) -> String {
+    let mut bounded: String = text.chars().take(LENGTH).collect();
+    if bounded.len() < text.len() {
+        bounded.push_str("...");
     }
-    line + &format!(" {version:?}")
+    bounded
+}
+
+/// A text with nothing in it that could end its quotes or its line.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::with_capacity(text.len());
+    for char in text.chars() {
+        match char {
+            '"' | '\\' => quoted.extend(['\\', char]),
+            ' '..='~' => quoted.push(char),
+            other => quoted.extend(other.escape_default()),
+        }
+    }
+    quoted
 }
 
 /// `22/Nov/2026:12:00:00 +0000`, from the HTTP-date `Sun, 22 Nov 2026 12:00:00 GMT`.
@@ -88,20 +217,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_in_the_common_log_format() {
-        let peer = IpAddr::V4([192, 0, 2, 7].into());
-        let request_line = request_line("GET", "/a?b", Version::HTTP_11);
-        assert_eq!(
-            line(peer, Duration::from_secs(1_795_348_800), &request_line, StatusCode::OK, 12),
-            "192.0.2.7 - - [22/Nov/2026:12:00:00 +0000] \"GET /a?b HTTP/1.1\" 200 12"
-        );
+    fn what_a_client_says_is_bounded_and_can_not_end_its_quotes() {
+        assert_eq!(quoted("/\"x\\ é\n"), "/\\\"x\\\\ \\u{e9}\\n");
+        let long = bounded(&"é".repeat(10_000));
+        assert!(long.chars().count() == LENGTH + 3 && long.ends_with("..."));
+        assert_eq!(bounded("short"), "short");
     }
 
     #[test]
-    fn a_target_is_bounded_and_can_not_end_its_quotes() {
-        assert_eq!(request_line("GET", "/\"x\\", Version::HTTP_10), "GET /\\\"x\\\\ HTTP/1.0");
-        assert_eq!(request_line("GET", "/é\n", Version::HTTP_11), "GET /\\u{e9}\\n HTTP/1.1");
-        let long = request_line("GET", &"x".repeat(10_000), Version::HTTP_11);
-        assert!(long.len() < 300 && long.ends_with("x... HTTP/1.1"));
+    fn dates_are_those_of_the_common_log_format() {
+        assert_eq!(log_date(Duration::from_secs(1_795_348_800)), "22/Nov/2026:12:00:00 +0000");
     }
 }

@@ -10,10 +10,15 @@
 //! A connection that waits owns its stream, an alarm and its place among those who are told to stop; what a request
 //! needs is on the heap while there is one.
 
-use super::Site;
+use super::emit::{self, After};
 use super::exchange::{Next, converse};
-use super::wire::{Waited, Wire};
+use super::facts::Facts;
+use super::wire::{Pace, Waited, Wire};
+use super::{Site, answer};
 use crate::application::server::{Connection, Shutdown};
+use bytes::BytesMut;
+use http::StatusCode;
+use http::header::{HeaderValue, RETRY_AFTER};
 use std::io;
 use std::rc::Rc;
 
@@ -21,7 +26,7 @@ use std::rc::Rc;
 ///
 /// # Errors
 /// It broke, or the client took nothing for too long.
-pub fn serve_connection<S: Connection>(
+pub fn serve_connection<S: Connection + Facts>(
     stream: S,
     site: Rc<Site>,
     shutdown: &Shutdown,
@@ -30,6 +35,9 @@ pub fn serve_connection<S: Connection>(
     let mut wire = Wire::new(stream, site);
     // What a block takes over lies in its future once; the arguments of a function lie there twice.
     async move {
+        if !wire.is_admitted {
+            return Box::pin(turn_away(wire)).await;
+        }
         let end = loop {
             let first = match wire.wait(&mut stop).await? {
                 Waited::Began(octets) => octets,
@@ -43,4 +51,17 @@ pub fn serve_connection<S: Connection>(
         };
         Box::pin(wire.end(end == Next::Linger)).await
     }
+}
+
+/// Tells a client with too many connections so, without waiting for what it wants.
+async fn turn_away<S: Connection>(mut wire: Wire<S>) -> io::Result<()> {
+    let mut pace = Pace::new(wire.now());
+    let mut response = answer::status(StatusCode::SERVICE_UNAVAILABLE);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    let (head, mut body) = response.into_parts();
+    let mut output = BytesMut::new();
+    emit::head(&mut output, &wire.site, &head, body.length(), After::Closed);
+    output.extend_from_slice(&body.take_whole(usize::MAX).unwrap_or_default());
+    wire.write(output.freeze(), &mut pace).await?;
+    wire.end(true).await
 }

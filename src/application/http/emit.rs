@@ -36,9 +36,11 @@ impl Dates {
     }
 }
 
-/// Writes the head of an answer whose body has `length` octets, or would have for another method than HEAD.
-pub(super) fn head(out: &mut BytesMut, site: &Site, head: &Parts, length: u64, after: After) {
-    out.reserve(512 + usize::try_from(length).unwrap_or(usize::MAX).min(super::exchange::SMALL_BODY));
+/// Writes the head of an answer whose body has `length` octets, or would have for another method than HEAD; without a
+/// length it goes in chunks.
+pub(super) fn head(out: &mut BytesMut, site: &Site, head: &Parts, length: Option<u64>, after: After) {
+    let copied = length.and_then(|length| usize::try_from(length).ok()).unwrap_or(usize::MAX);
+    out.reserve(512 + copied.min(super::exchange::SMALL_BODY));
     out.put_slice(b"HTTP/1.1 ");
     out.put_slice(head.status.as_str().as_bytes());
     out.put_u8(b' ');
@@ -48,7 +50,10 @@ pub(super) fn head(out: &mut BytesMut, site: &Site, head: &Parts, length: u64, a
     fields(out, &head.headers);
     // RFC 9110 §8.6: a 204 has no length, and a 304 none but that of the 200 it stands for.
     if !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
-        field(out, b"content-length", itoa::Buffer::new().format(length).as_bytes());
+        match length {
+            Some(length) => field(out, b"content-length", itoa::Buffer::new().format(length).as_bytes()),
+            None => field(out, b"transfer-encoding", b"chunked"),
+        }
     }
     match after {
         After::Open => {}

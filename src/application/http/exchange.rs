@@ -2,14 +2,17 @@
 //! holds while it is in use, and only then.
 
 use super::access_log::Entry;
-use super::answer::{self, Body};
+use super::answer;
+use super::body::Body;
 use super::emit::{self, After};
+use super::facts::Facts;
 use super::guard::{self, Verdict};
 use super::head::{Head, Search};
 use super::upload::Upload;
-use super::wire::{Fault, Wire};
+use super::wire::{Fault, Pace, Wire};
 use crate::application::server::{Connection, Requested};
 use crate::base::time::Instant;
+use crate::presentation::chunked;
 use bytes::{Bytes, BytesMut};
 use http::header::CONNECTION;
 use http::{Method, Response, StatusCode, Version};
@@ -37,12 +40,14 @@ pub(super) enum Next {
 }
 
 /// Requests at hand.
-pub(super) struct Exchange<'a, S> {
+pub(super) struct Exchange<'a, S: Connection> {
     pub(super) wire: &'a mut Wire<S>,
     /// What came and is not read yet.
     pub(super) input: Bytes,
     /// Answers that are not handed to the stack yet.
     pub(super) output: BytesMut,
+    /// What is to be logged of a request that was not answered.
+    unanswered: Option<Box<Entry>>,
 }
 
 /// Where a request has got to without waiting for anything.
@@ -62,19 +67,23 @@ enum Step {
 /// What is left of an answer.
 struct Rest {
     body: Body,
-    entry: Option<Entry>,
+    entry: Option<Box<Entry>>,
 }
 
 struct Uploading {
     head: Head,
     verdict: Verdict,
-    entry: Option<Entry>,
+    entry: Option<Box<Entry>>,
 }
 
 /// Answers requests, `first` being the first octets of the first, until another is to be waited for or the connection
 /// is to end.
-pub(super) async fn converse<S: Connection>(wire: &mut Wire<S>, stop: &Requested, first: Bytes) -> io::Result<Next> {
-    let mut exchange = Exchange { wire, input: first, output: BytesMut::new() };
+pub(super) async fn converse<S: Connection + Facts>(
+    wire: &mut Wire<S>,
+    stop: &Requested,
+    first: Bytes,
+) -> io::Result<Next> {
+    let mut exchange = Exchange { wire, input: first, output: BytesMut::new(), unanswered: None };
     let mut answered = 0;
     let next = loop {
         match exchange.request(stop).await {
@@ -91,7 +100,7 @@ pub(super) async fn converse<S: Connection>(wire: &mut Wire<S>, stop: &Requested
             exchange.flush().await?;
         }
         answered += 1;
-        if answered % REQUESTS_IN_ONE_TURN == 0 {
+        if answered % REQUESTS_IN_ONE_TURN == 0 || exchange.wire.site.has_worked.take() {
             others_first().await;
         }
     };
@@ -112,7 +121,7 @@ async fn others_first() {
     .await;
 }
 
-impl<S: Connection> Exchange<'_, S> {
+impl<S: Connection + Facts> Exchange<'_, S> {
     /// Reads and answers one request; `None` if none has begun. The head has a time limit from its first octet on.
     async fn request(&mut self, stop: &Requested) -> Result<Option<Next>, Fault> {
         let deadline = self.wire.now() + self.wire.site.config.header_timeout;
@@ -140,7 +149,7 @@ impl<S: Connection> Exchange<'_, S> {
         };
         let entry = Entry::new(self.wire.peer(), &head.parts, &site);
         let least = head.framing.least();
-        Ok(match guard::decide(&site, &head.parts, least) {
+        Ok(match guard::decide(&site, self.wire.asker(), &head.parts, least) {
             Verdict::Answer(response) => match self.answer(&head, response, least.is_none(), stop, entry) {
                 (next, None) => Step::Answered(next),
                 (next, Some(rest)) => Step::Sending(next, rest),
@@ -156,7 +165,7 @@ impl<S: Connection> Exchange<'_, S> {
         response: Response<Body>,
         is_read: bool,
         stop: &Requested,
-        mut entry: Option<Entry>,
+        mut entry: Option<Box<Entry>>,
     ) -> (Next, Option<Box<Rest>>) {
         let (next, after) = match head.keeps_alive {
             _ if !is_read || response.headers().contains_key(CONNECTION) || stop.is_asked() => {
@@ -169,6 +178,7 @@ impl<S: Connection> Exchange<'_, S> {
         let (response, mut body) = response.into_parts();
         if let Some(entry) = &mut entry {
             entry.status = response.status;
+            entry.tell(self.wire.connection());
         }
         emit::head(&mut self.output, &self.wire.site, &response, body.length(), after);
         if head.parts.method == Method::HEAD {
@@ -180,28 +190,55 @@ impl<S: Connection> Exchange<'_, S> {
                 entry.octets = octets.len() as u64;
             }
         }
-        (next, (body.length() > 0).then(|| Box::new(Rest { body, entry })))
+        (next, (body.length() != Some(0)).then(|| Box::new(Rest { body, entry })))
     }
 
     /// Sends what is left of an answer.
     async fn send(&mut self, mut rest: Box<Rest>) -> io::Result<()> {
         self.flush().await?;
+        let mut pace = Pace::new(self.wire.now());
+        let is_chunked = rest.body.length().is_none();
         while let Some(octets) = rest.body.next()? {
             if let Some(entry) = &mut rest.entry {
                 entry.octets += octets.len() as u64;
             }
-            self.wire.write(octets).await?;
+            if !is_chunked {
+                self.wire.write(octets, &mut pace).await?;
+                continue;
+            }
+            if !octets.is_empty() {
+                self.wire.write(chunked::chunk(&octets), &mut pace).await?;
+            }
+            // A piece took work, whether something came of it or not.
+            others_first().await;
+        }
+        if is_chunked {
+            self.wire.write(Bytes::from_static(chunked::LAST), &mut pace).await?;
+        }
+        if let Some(entry) = &mut rest.entry {
+            entry.tell(self.wire.connection());
         }
         Ok(())
     }
 
     /// Reads the body of a request, and answers.
     async fn upload(&mut self, uploading: Box<Uploading>, stop: &Requested) -> Result<Next, Fault> {
-        let Uploading { head, verdict, entry } = *uploading;
+        let Uploading { head, verdict, mut entry } = *uploading;
         let site = Rc::clone(&self.wire.site);
+        let (asker, least) = (self.wire.asker(), head.framing.least());
         let mut upload = Upload::new(self, &head);
-        let response = guard::answer_with_body(verdict, &site, &head.parts, &mut upload).await?;
+        let answered = guard::answer_with_body(verdict, &site, asker, &head.parts, least, &mut upload).await;
         let is_read = upload.is_ended();
+        let (response, account) = match answered {
+            Ok(answered) => answered,
+            Err(fault) => {
+                self.unanswered = entry;
+                return Err(fault);
+            }
+        };
+        if let Some(entry) = &mut entry {
+            entry.account = account;
+        }
         let (next, rest) = self.answer(&head, response, is_read, stop, entry);
         if let Some(rest) = rest {
             self.send(rest).await?;
@@ -209,6 +246,22 @@ impl<S: Connection> Exchange<'_, S> {
         Ok(next)
     }
 
+    /// Refuses what can't be read, or not any longer.
+    fn refuse(&mut self, status: StatusCode) {
+        let unanswered = self.unanswered.take();
+        let mut entry = unanswered.or_else(|| Entry::unread(self.wire.peer(), &self.wire.site));
+        let (response, mut body) = answer::status(status).into_parts();
+        emit::head(&mut self.output, &self.wire.site, &response, body.length(), After::Closed);
+        if let Some(octets) = body.take_whole(SMALL_BODY) {
+            self.output.extend_from_slice(&octets);
+        }
+        if let Some(entry) = &mut entry {
+            entry.status = status;
+        }
+    }
+}
+
+impl<S: Connection> Exchange<'_, S> {
     /// Waits for more of a request, behind what is not read yet.
     pub(super) async fn more(&mut self, deadline: Instant) -> Result<(), Fault> {
         self.flush().await?;
@@ -228,24 +281,12 @@ impl<S: Connection> Exchange<'_, S> {
         Ok(())
     }
 
-    /// Refuses what can't be read, or not any longer.
-    fn refuse(&mut self, status: StatusCode) {
-        let mut entry = Entry::unread(self.wire.peer(), &self.wire.site);
-        let (response, mut body) = answer::status(status).into_parts();
-        emit::head(&mut self.output, &self.wire.site, &response, body.length(), After::Closed);
-        if let Some(octets) = body.take_whole(SMALL_BODY) {
-            self.output.extend_from_slice(&octets);
-        }
-        if let Some(entry) = &mut entry {
-            entry.status = status;
-        }
-    }
-
     /// Hands over what is gathered.
     async fn flush(&mut self) -> io::Result<()> {
         if !self.output.is_empty() {
             let octets = std::mem::take(&mut self.output).freeze();
-            self.wire.write(octets).await?;
+            let mut pace = Pace::new(self.wire.now());
+            self.wire.write(octets, &mut pace).await?;
         }
         Ok(())
     }

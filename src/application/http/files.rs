@@ -1,4 +1,9 @@
-//! Files under a root: GET and HEAD, with conditions and ranges (RFC 9110 §13, §14).
+//! Files under a root: which of them it is, and whether it may be served.
+//!
+//! ```text
+//!   names -> look: kept, or opened -> variant: in which form -> representation: conditions, ranges, the answer
+//!              folder: its index, or a list of what is in it
+//! ```
 //!
 //! Nothing outside the root is served: names that begin with a dot do not exist (so there is no `..`, and no `.git`), and
 //! no name has a slash in it. A path of such names under the real path of the root that meets no link is where it says it
@@ -10,15 +15,26 @@
 //! Only regular files are served: opening anything else neither blocks nor reads. Small ones are kept ([`cache`]).
 
 mod cache;
+mod listing;
+mod media;
+mod page;
+mod representation;
+mod store;
+mod variant;
+
+pub use self::media::MediaTypes;
+pub(super) use self::store::Place;
+pub use self::store::Store;
+pub use self::variant::Packing;
 
 use self::cache::Cache;
-use super::answer::{self, Body};
+use self::page::{Form, Page};
+use super::answer;
+use super::body::{Body, Content};
 use super::guard::Names;
-use super::range::{self, Range};
-use super::validators::{Validators, Verdict};
-use crate::base::time::{Duration, Instant};
-use bytes::Bytes;
-use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, HeaderValue, RANGE};
+use super::validators::Validators;
+use super::{Moment, Site};
+use http::header::{HeaderValue, VARY};
 use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_encode};
@@ -27,7 +43,7 @@ use rustix::io::Errno;
 use std::cell::RefCell;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom};
+use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -35,16 +51,39 @@ use std::rc::Rc;
 
 /// What may be done with a file.
 pub(super) const ALLOWED: &str = "GET, HEAD, OPTIONS";
-/// What a folder shows.
-const INDEX: &[u8] = b"index.html";
 /// What is encoded in a path that is sent to the client (RFC 3986 §2.3 has what is not).
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// How the files of a root are served.
+#[derive(Clone, Debug)]
+pub struct Manner {
+    /// What a folder shows: the first of these names that is in it.
+    pub index: Vec<String>,
+    /// A folder without any of them shows what is in it.
+    pub listing: bool,
+    /// Media types beyond those that everybody knows.
+    pub media: MediaTypes,
+    /// How they are packed.
+    pub packing: Packing,
+}
+
+impl Default for Manner {
+    fn default() -> Self {
+        Manner {
+            index: vec!["index.html".to_owned()],
+            listing: false,
+            media: MediaTypes::default(),
+            packing: Packing::default(),
+        }
+    }
+}
 
 /// The folder whose files are served.
 #[derive(Clone, Debug)]
 pub struct Root {
     path: PathBuf,
     cache: Rc<RefCell<Cache>>,
+    manner: Rc<Manner>,
 }
 
 /// What was found at a path.
@@ -56,17 +95,10 @@ struct Opened {
     is_direct: bool,
 }
 
-/// A file that is served, and what is said of it.
-struct Page {
-    content: Content,
-    length: u64,
-    validators: Validators,
-    media_type: HeaderValue,
-}
-
-enum Content {
-    Kept(Bytes),
-    File(File),
+/// What may be served at a path.
+enum Found {
+    Page(Page),
+    Folder,
 }
 
 impl Root {
@@ -79,7 +111,13 @@ impl Root {
         if !fs::metadata(&real)?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        Ok(Root { path: real, cache: Rc::default() })
+        Ok(Root { path: real, cache: Rc::default(), manner: Rc::default() })
+    }
+
+    /// The same folder, served in another manner.
+    #[must_use]
+    pub fn in_manner(self, manner: Manner) -> Self {
+        Root { manner: Rc::new(manner), ..self }
     }
 
     /// The path of these names under the root, if they may be served.
@@ -95,6 +133,27 @@ impl Root {
             path.extend_from_slice(name);
         }
         Some(path)
+    }
+
+    /// Looks at what is at a path, which is of the form that [`Root::path`] gives.
+    fn look(&self, now: Moment, path: &Vec<u8>) -> Option<Found> {
+        let mut cache = self.cache.borrow_mut();
+        if let Some(page) = cache.find(path, now.turn) {
+            return Some(Found::Page(page));
+        }
+        let Opened { path: place, mut file, is_direct } = self.find(OsString::from_vec(path.clone()).into())?;
+        let facts = file.metadata().ok()?;
+        if facts.is_dir() {
+            return Some(Found::Folder);
+        }
+        if !facts.is_file() {
+            return None;
+        }
+        let (validators, media) = (Validators::of(&facts, now.calendar), self.manner.media.of(&place));
+        let kept = if is_direct { cache.keep(path.clone(), &mut file, &facts, media.clone(), now) } else { None };
+        let content = kept.map_or_else(|| Content::File(file), Content::Kept);
+        let length = facts.len();
+        Some(Found::Page(Page { content, length, validators, media, form: Form::Plain, varies: false }))
     }
 
     /// Opens what is at a path. Whatever the reason, what may not be served does not exist.
@@ -121,122 +180,75 @@ impl Root {
     }
 }
 
-/// When a request is answered.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Moment {
-    /// What the clock says, the same for a whole turn of the loop.
-    pub(super) turn: Instant,
-    /// What the calendar says.
-    pub(super) calendar: Duration,
-}
-
 /// Answers a request for a file; `None` if there is no such file.
 pub(super) fn answer(
+    site: &Site,
     root: &Root,
-    now: Moment,
     head: &Parts,
     parts: &Names<'_>,
     is_folder: bool,
 ) -> Option<Response<Body>> {
+    let now = site.moment();
+    let names = || parts.iter().map(AsRef::as_ref);
+    if !is_folder {
+        let path = root.path(names())?;
+        return match root.look(now, &path)? {
+            Found::Page(page) => Some(serve(site, root, page, &path, head)),
+            Found::Folder => Some(answer::redirect(StatusCode::MOVED_PERMANENTLY, &folder(parts))),
+        };
+    }
     // The index of what is no folder is not there either.
-    let name = root.path(parts.iter().map(AsRef::as_ref).chain(is_folder.then_some(INDEX)))?;
-    let mut cache = root.cache.borrow_mut();
-    let page = match cache.find(&name, now.turn) {
-        Some(page) => page,
-        None => {
-            let Opened { path, mut file, is_direct } = root.find(OsString::from_vec(name.clone()).into())?;
-            let facts = file.metadata().ok()?;
-            if facts.is_dir() && !is_folder {
-                return Some(answer::redirect(&folder(parts)));
-            }
-            if !facts.is_file() {
-                return None;
-            }
-            let (validators, media_type) = (Validators::of(&facts, now.calendar), media_type(&path));
-            let kept = if is_direct { cache.keep(name, &mut file, &facts, now) } else { None };
-            let content = kept.map_or_else(|| Content::File(file), Content::Kept);
-            Page { content, length: facts.len(), validators, media_type }
+    let index = root.manner.index.iter().find_map(|index| {
+        let path = root.path(names().chain([index.as_bytes()]))?;
+        match root.look(now, &path)? {
+            Found::Page(page) => Some(serve(site, root, page, &path, head)),
+            Found::Folder => None,
         }
-    };
-    drop(cache);
-    Some(match head.method {
-        Method::GET | Method::HEAD => send(page, head).unwrap_or_else(|error| {
-            log::warn!(target: "tapstack::http", "{}: {error}", head.uri.path());
-            answer::status(StatusCode::INTERNAL_SERVER_ERROR)
-        }),
+    });
+    match index {
+        None if root.manner.listing => listing::answer(root, &head.method, &head.headers, parts),
+        index => index,
+    }
+}
+
+/// Answers with the file of a name from the configuration.
+pub(super) fn named(site: &Site, root: &Root, head: &Parts, name: &str) -> Option<Response<Body>> {
+    let path = root.path(name.split('/').filter(|name| !name.is_empty()).map(str::as_bytes))?;
+    match root.look(site.moment(), &path)? {
+        Found::Page(page) => Some(serve(site, root, page, &path, head)),
+        Found::Folder => None,
+    }
+}
+
+/// The media type and content of the file of a name from the configuration.
+pub(super) fn content(site: &Site, root: &Root, name: &str) -> Option<(HeaderValue, Body)> {
+    let path = root.path(name.split('/').filter(|name| !name.is_empty()).map(str::as_bytes))?;
+    match root.look(site.moment(), &path)? {
+        Found::Page(page) => Some((page.media.value, Body::part(page.content, 0, page.length).ok()?)),
+        Found::Folder => None,
+    }
+}
+
+/// Answers with a file that was found.
+fn serve(site: &Site, root: &Root, page: Page, path: &Vec<u8>, head: &Parts) -> Response<Body> {
+    match head.method {
+        Method::GET | Method::HEAD => match variant::choose(site, root, page, path, head) {
+            Ok(page) => representation::answer(site, page, head).unwrap_or_else(|error| {
+                log::warn!(target: "tapstack::http", "{}: {error}", head.uri.path());
+                answer::status(StatusCode::INTERNAL_SERVER_ERROR)
+            }),
+            Err(variant::NotAcceptable) => {
+                let mut response = answer::status(StatusCode::NOT_ACCEPTABLE);
+                response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
+                response
+            }
+        },
         Method::OPTIONS => answer::options(ALLOWED),
         _ => answer::method_not_allowed(ALLOWED),
-    })
+    }
 }
 
 /// Where a folder's own page is: made from the parts, so that it can't name another host.
 fn folder(names: &Names<'_>) -> String {
     names.iter().fold("/".to_owned(), |path, name| path + &percent_encode(name, ENCODED).to_string() + "/")
-}
-
-/// The answer with a file, or the part of it that is asked for, or word that nothing is to be sent.
-fn send(page: Page, head: &Parts) -> io::Result<Response<Body>> {
-    let Page { content, length, validators, media_type } = page;
-    let mut response = match validators.check(&head.headers) {
-        Verdict::NotModified => answer::empty(StatusCode::NOT_MODIFIED),
-        Verdict::Failed => return Ok(answer::status(StatusCode::PRECONDITION_FAILED)),
-        Verdict::Proceed => {
-            let mut response = match asked_range(head, &validators, length) {
-                Range::Whole => Response::new(part(content, 0, length)?),
-                Range::Part(first, last) => {
-                    let mut response = Response::new(part(content, first, last - first + 1)?);
-                    *response.status_mut() = StatusCode::PARTIAL_CONTENT;
-                    answer::insert(response.headers_mut(), CONTENT_RANGE, &format!("bytes {first}-{last}/{length}"));
-                    response
-                }
-                Range::Unsatisfiable => {
-                    let mut response = answer::status(StatusCode::RANGE_NOT_SATISFIABLE);
-                    answer::insert(response.headers_mut(), CONTENT_RANGE, &format!("bytes */{length}"));
-                    return Ok(response);
-                }
-            };
-            response.headers_mut().insert(CONTENT_TYPE, media_type);
-            response
-        }
-    };
-    response.headers_mut().insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    validators.tell(response.headers_mut());
-    Ok(response)
-}
-
-/// `length` octets of a file from `first` on.
-fn part(content: Content, first: u64, length: u64) -> io::Result<Body> {
-    match content {
-        Content::Kept(octets) => {
-            let first = usize::try_from(first).unwrap_or(usize::MAX).min(octets.len());
-            let length = usize::try_from(length).unwrap_or(usize::MAX).min(octets.len() - first);
-            Ok(Body::whole(octets.slice(first..first + length)))
-        }
-        Content::File(mut file) => {
-            if first > 0 {
-                file.seek(SeekFrom::Start(first))?;
-            }
-            Ok(Body::file(file, length))
-        }
-    }
-}
-
-/// What part is asked for. A range has a meaning only with GET (RFC 9110 §14.2).
-fn asked_range(head: &Parts, validators: &Validators, length: u64) -> Range {
-    let mut ranges = head.headers.get_all(RANGE).iter();
-    match (ranges.next(), ranges.next()) {
-        (Some(range), None) if head.method == Method::GET && validators.allow_range(&head.headers) => {
-            range.to_str().map_or(Range::Whole, |value| range::parse(value, length))
-        }
-        _ => Range::Whole,
-    }
-}
-
-/// The media type by the file's name. Text is taken to be UTF-8.
-fn media_type(path: &Path) -> HeaderValue {
-    let guess = mime_guess::from_path(path).first_raw().unwrap_or("application/octet-stream");
-    if !guess.starts_with("text/") {
-        return HeaderValue::from_static(guess);
-    }
-    HeaderValue::from_str(&format!("{guess}; charset=utf-8")).unwrap_or_else(|_| HeaderValue::from_static(guess))
 }

@@ -7,17 +7,21 @@
 //! - octets in a path that mean something else to a file system or a log are 400
 //! - a body that is too large is 413; one that is not framed as it says is 400 even if nobody wants it
 
-use super::answer::{self, Body, closing};
-use super::files::Moment;
+use super::answer::{self, closing};
+use super::body::Body;
+use super::files::Store;
+use super::host::Host;
+use super::realms::Realm;
 use super::upload::Upload;
 use super::wire::Fault;
-use super::{Site, files, sink, state_page};
+use super::{Site, files, put, sink};
 use crate::application::server::Connection;
-use http::header::{EXPECT, HOST};
+use http::header::{ALLOW, AUTHORIZATION, EXPECT, HOST, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
 use http::{Method, Response, StatusCode, Version};
 use smallvec::SmallVec;
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 /// The parts of a path between its slashes, without percent-encoding. None is empty.
 pub(super) type Names<'a> = SmallVec<[Cow<'a, [u8]>; 4]>;
@@ -31,6 +35,15 @@ pub(super) enum Target<'a> {
     Path { parts: Names<'a>, is_folder: bool },
 }
 
+/// Who asks, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asker {
+    /// Where it is.
+    pub(super) peer: IpAddr,
+    /// Nobody on the way can read along.
+    pub(super) is_encrypted: bool,
+}
+
 /// What becomes of a request.
 pub(super) enum Verdict {
     /// This is the answer, whatever is left of the body.
@@ -39,48 +52,147 @@ pub(super) enum Verdict {
     AfterBody(Response<Body>),
     /// The body goes to the sink.
     Sink,
+    /// Whoever asks says who it is, which takes time to check.
+    Prove,
+    /// The body becomes a file, or a file goes.
+    Put,
 }
 
 /// Decides what becomes of a request with a body of at least `least` octets, or without one.
-pub(super) fn decide(site: &Site, head: &Parts, least: Option<u64>) -> Verdict {
-    let target = match check(site, head) {
-        Ok(target) => target,
+pub(super) fn decide(site: &Site, asker: Asker, head: &Parts, least: Option<u64>) -> Verdict {
+    if !site.clients.may_ask(site.config.client_limits, asker.peer, site.clock.now()) {
+        return Verdict::Answer(too_fast(least.is_some()));
+    }
+    decide_for(site, asker, head, least, None)
+}
+
+/// The same, for someone who is logged in as `account` if anyone is.
+fn decide_for(site: &Site, asker: Asker, head: &Parts, least: Option<u64>, account: Option<&str>) -> Verdict {
+    let host = site.hosts.of(head);
+    let verdict = match check(site, head) {
+        Ok(target) => treat(site, host, head, &target, least, account),
         // What is wrong about the head can be about its framing: nothing after it is trusted.
         Err(status) if status == StatusCode::METHOD_NOT_ALLOWED => {
-            return Verdict::Answer(closing(answer::method_not_allowed(files::ALLOWED)));
+            Verdict::Answer(closing(answer::method_not_allowed(files::ALLOWED)))
         }
-        Err(status) => return Verdict::Answer(closing(answer::status(status))),
+        Err(status) => Verdict::Answer(closing(answer::status(status))),
     };
-    if let Target::Path { parts, .. } = &target
-        && site.config.state_page
-        && sink::is_at(parts)
-    {
+    match verdict {
+        Verdict::Answer(response) => Verdict::Answer(host.finish(site, head, asker.is_encrypted, response)),
+        Verdict::AfterBody(response) => Verdict::AfterBody(host.finish(site, head, asker.is_encrypted, response)),
+        other => other,
+    }
+}
+
+/// The order in which what a host has is asked.
+fn treat(
+    site: &Site,
+    host: &Host,
+    head: &Parts,
+    target: &Target<'_>,
+    least: Option<u64>,
+    account: Option<&str>,
+) -> Verdict {
+    let answered = |response| match least {
+        None => Verdict::Answer(response),
+        // The client waits with the body until it hears from us, and this answer is final.
+        Some(_) if head.headers.contains_key(EXPECT) => Verdict::Answer(closing(response)),
+        Some(octets) if octets > site.config.body_limit => Verdict::Answer(closing(response)),
+        Some(_) => Verdict::AfterBody(response),
+    };
+    let Target::Path { parts, is_folder } = target else {
+        return answered(answer::options(files::ALLOWED));
+    };
+    let elsewhere = host.redirects.iter().find_map(|redirect| Some((redirect.status, redirect.location(head)?)));
+    if let Some((status, location)) = elsewhere {
+        return answered(answer::redirect(status, &location));
+    }
+    if let Some(response) = host.cors.as_ref().and_then(|cors| cors.preflight(head)) {
+        return answered(response);
+    }
+    let store = Store::of(&host.stores, parts);
+    let put = store.filter(|store| head.method == Method::PUT || (head.method == Method::DELETE && store.can_delete));
+    for realm in Realm::of(&host.realms, parts).into_iter().chain(put.map(|store| &store.realm)) {
+        match account {
+            Some(account) if realm.admits(account) => {}
+            Some(_) => return answered(answer::status(StatusCode::FORBIDDEN)),
+            None if head.headers.contains_key(AUTHORIZATION) && site.login.is_some() => return Verdict::Prove,
+            None => return answered(realm.challenge()),
+        }
+    }
+    if let Some(store) = put {
+        return match put::refuse(store, head, least, *is_folder) {
+            None if host.root.is_some() => Verdict::Put,
+            None => answered(answer::status(StatusCode::NOT_FOUND)),
+            Some(StatusCode::PAYLOAD_TOO_LARGE) => Verdict::Answer(too_large()),
+            Some(status) => answered(answer::status(status)),
+        };
+    }
+    if site.config.state_page && sink::is_at(parts) {
         return Verdict::Sink;
     }
     if least.is_some_and(|octets| octets > site.config.body_limit) {
         return Verdict::Answer(too_large());
     }
-    let response = route(site, head, &target);
-    match least {
-        None => Verdict::Answer(response),
-        // The client waits with the body until it hears from us, and this answer is final.
-        Some(_) if head.headers.contains_key(EXPECT) => Verdict::Answer(closing(response)),
-        Some(_) => Verdict::AfterBody(response),
+    let mut response = host.answer(site, head, parts, *is_folder);
+    if let Some(store) = store.filter(|_| response.headers().contains_key(ALLOW)) {
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static(store.allowed()));
     }
+    answered(response)
 }
 
-/// Reads the body where that comes first, and answers.
+/// Does what takes the body or time, and answers; and who it was that asked, as far as that was asked for.
 pub(super) async fn answer_with_body<S: Connection>(
     verdict: Verdict,
     site: &Site,
+    asker: Asker,
+    head: &Parts,
+    least: Option<u64>,
+    upload: &mut Upload<'_, '_, S>,
+) -> Result<(Response<Body>, Option<String>), Fault> {
+    let host = site.hosts.of(head);
+    let finish = |response| host.finish(site, head, asker.is_encrypted, response);
+    let mut account = None;
+    let mut verdict = verdict;
+    if let (Verdict::Prove, Some(login)) = (&verdict, &site.login) {
+        match login.prove(asker.peer, &head.headers).await {
+            Ok(name) => {
+                verdict = decide_for(site, asker, head, least, Some(&name));
+                account = Some(name);
+            }
+            Err(refused) => {
+                let response = finish(refused.answer(realm(site, host, head)));
+                return Ok((if least.is_some() { closing(response) } else { response }, None));
+            }
+        }
+    }
+    let response = match verdict {
+        Verdict::Answer(response) => response,
+        Verdict::AfterBody(response) if upload.discard(site.config.body_limit).await? => response,
+        Verdict::AfterBody(_) => finish(too_large()),
+        Verdict::Sink => finish(sink::answer(&head.method, upload).await?),
+        Verdict::Put => finish(put(site, host, head, upload).await?),
+        Verdict::Prove => finish(answer::status(StatusCode::UNAUTHORIZED)),
+    };
+    Ok((response, account))
+}
+
+/// What a client logs in to that has sent a password.
+fn realm<'a>(site: &Site, host: &'a Host, head: &Parts) -> Option<&'a Realm> {
+    let Ok(Target::Path { parts, .. }) = check(site, head) else { return None };
+    Realm::of(&host.realms, &parts).or_else(|| Store::of(&host.stores, &parts).map(|store| &store.realm))
+}
+
+async fn put<S: Connection>(
+    site: &Site,
+    host: &Host,
     head: &Parts,
     upload: &mut Upload<'_, '_, S>,
 ) -> Result<Response<Body>, Fault> {
-    match verdict {
-        Verdict::Answer(response) => Ok(response),
-        Verdict::AfterBody(response) if upload.discard(site.config.body_limit).await? => Ok(response),
-        Verdict::AfterBody(_) => Ok(too_large()),
-        Verdict::Sink => sink::answer(&head.method, upload).await,
+    let Ok(Target::Path { parts, .. }) = check(site, head) else { return Ok(answer::status(StatusCode::BAD_REQUEST)) };
+    match (Store::of(&host.stores, &parts), &host.root) {
+        (Some(store), Some(root)) => put::answer(site, root, store, head, &parts, upload).await,
+        _ => Ok(answer::status(StatusCode::NOT_FOUND)),
     }
 }
 
@@ -88,28 +200,11 @@ fn too_large() -> Response<Body> {
     closing(answer::status(StatusCode::PAYLOAD_TOO_LARGE))
 }
 
-/// Answers what needs no body.
-fn route(site: &Site, head: &Parts, target: &Target) -> Response<Body> {
-    let Target::Path { parts, is_folder } = target else {
-        return answer::options(files::ALLOWED);
-    };
-    if site.config.state_page
-        && let Some((b"-", rest)) = parts.split_first().map(|(first, rest)| (first.as_ref(), rest))
-    {
-        return state_page::answer(site, &head.method, rest, *is_folder);
-    }
-    let response = match &site.root {
-        Some(root) => {
-            let now = Moment { turn: site.clock.now(), calendar: site.clock.unix_time() };
-            files::answer(root, now, head, parts, *is_folder)
-        }
-        None => None,
-    };
-    match response {
-        Some(response) => response,
-        None if parts.is_empty() && site.config.state_page => state_page::answer(site, &head.method, &[], true),
-        None => answer::status(StatusCode::NOT_FOUND),
-    }
+/// RFC 6585 §4. What has a body is not read, so that the connection goes.
+fn too_fast(has_body: bool) -> Response<Body> {
+    let mut response = answer::status(StatusCode::TOO_MANY_REQUESTS);
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    if has_body { closing(response) } else { response }
 }
 
 /// Checks the head of a request.
@@ -121,6 +216,10 @@ fn check<'a>(site: &Site, head: &'a Parts) -> Result<Target<'a>, StatusCode> {
         return Err(StatusCode::URI_TOO_LONG);
     }
     check_host(head)?;
+    // No user in front of the host (RFC 9110 §4.2.4), and one that is a host.
+    if head.uri.scheme().is_some() && head.uri.authority().is_some_and(|host| !is_host(host.as_str().as_bytes())) {
+        return Err(StatusCode::BAD_REQUEST);
+    }
     let expectations = head.headers.get_all(EXPECT).iter();
     if head.version >= Version::HTTP_11
         && !expectations.into_iter().all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))

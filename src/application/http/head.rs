@@ -16,7 +16,7 @@
 //!
 //! Field values are slices of what was received.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
@@ -115,8 +115,42 @@ fn end(input: &[u8], from: usize) -> Option<usize> {
     }
 }
 
-/// Reads a head and its length in octets; `None` if it is not whole.
+/// Reads a head and its length in octets; `None` if it is not whole. A later version of HTTP/1 is read as the last one
+/// that we know, another major version is 505 (RFC 9112 §2.3, RFC 9110 §2.5, §15.6.6).
 fn parse(input: &Bytes, limit: usize) -> Result<Option<(Head, usize)>, StatusCode> {
+    match parse_known(input, limit) {
+        Err(StatusCode::HTTP_VERSION_NOT_SUPPORTED) => match later_version(input) {
+            Some(as_known) => parse_known(&as_known, limit),
+            None => Err(StatusCode::HTTP_VERSION_NOT_SUPPORTED),
+        },
+        known => known,
+    }
+}
+
+/// True if the first line ends with what is a version (RFC 9112 §2.3).
+fn names_version(input: &[u8]) -> bool {
+    let line = input.split(|octet| *octet == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let mut words = line.split(|octet| *octet == b' ');
+    let (Some(_), Some([_, ..]), Some(version), None) = (words.next(), words.next(), words.next(), words.next()) else {
+        return false;
+    };
+    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor] if major.is_ascii_digit() && minor.is_ascii_digit())
+}
+
+/// The same head as one of HTTP/1.1, if it is one of a later HTTP/1.
+fn later_version(input: &[u8]) -> Option<Bytes> {
+    let end = input.iter().position(|octet| *octet == b'\n')?;
+    let line = input.get(..end)?;
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let minor = line.len().checked_sub(1)?;
+    line.strip_suffix(&[*line.last().filter(|digit| matches!(digit, b'2'..=b'9'))?])?.strip_suffix(b" HTTP/1.")?;
+    let mut known = BytesMut::from(input);
+    *known.get_mut(minor)? = b'1';
+    Some(known.freeze())
+}
+
+fn parse_known(input: &Bytes, limit: usize) -> Result<Option<(Head, usize)>, StatusCode> {
     let mut fields = [const { MaybeUninit::uninit() }; FIELDS];
     let mut request = httparse::Request::new(&mut []);
     let parsed = ParserConfig::default().parse_request_with_uninit_headers(&mut request, input, &mut fields);
@@ -125,11 +159,13 @@ fn parse(input: &Bytes, limit: usize) -> Result<Option<(Head, usize)>, StatusCod
         Ok(Status::Complete(length)) => length,
         Ok(Status::Partial) => return Ok(None),
         Err(httparse::Error::TooManyHeaders) => return Err(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+        Err(httparse::Error::Version) if names_version(input) => return Err(StatusCode::HTTP_VERSION_NOT_SUPPORTED),
         Err(_) => return Err(StatusCode::BAD_REQUEST),
     };
     let (mut parts, ()) = Request::new(()).into_parts();
     let target = request.path.ok_or(StatusCode::BAD_REQUEST)?.as_bytes();
-    if target.contains(&b'#') {
+    // No fragment, and nothing but ASCII (RFC 9112 §3.2, RFC 3986 §2).
+    if target.iter().any(|octet| *octet == b'#' || !octet.is_ascii()) {
         return Err(StatusCode::BAD_REQUEST);
     }
     parts.method =
@@ -182,12 +218,12 @@ fn framing(headers: &HeaderMap, version: Version) -> Result<Framing, StatusCode>
     Ok(Framing::Length(length.unwrap_or(0)))
 }
 
-/// `1*DIGIT`; one that is too large to count is the largest.
+/// `1*DIGIT`, of which we can count so many as a `u64` holds.
 fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    Some(digits.iter().fold(0u64, |sum, digit| sum.saturating_mul(10).saturating_add(u64::from(digit - b'0'))))
+    digits.iter().try_fold(0u64, |sum, digit| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
 }
 
 /// What the client wants of the connection after this request (RFC 9112 §9.3).

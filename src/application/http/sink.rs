@@ -4,7 +4,8 @@
 //! It is there to try and to measure uploads with, and on when the state page is. The bound on bodies does
 //! not hold here because nothing is kept; the deadlines and the slowest rate do.
 
-use super::answer::{self, Body};
+use super::answer;
+use super::body::Body;
 use super::upload::Upload;
 use super::wire::Fault;
 use crate::application::server::Connection;

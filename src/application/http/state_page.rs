@@ -5,7 +5,8 @@
 //! table of names and values, and what is deeper stands in the cell. So a new figure in the state is on
 //! the page without a line here.
 
-use super::answer::{self, Body};
+use super::answer;
+use super::body::Body;
 use super::{Site, files};
 use crate::presentation::html::Escaped;
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
@@ -30,7 +31,7 @@ tr:hover td{background:#8882}.n{text-align:right}p{opacity:.7}";
 /// Answers a request for what is under `/-/`, `rest` being what follows it.
 pub(super) fn answer(site: &Site, method: &Method, rest: &[Cow<'_, [u8]>], is_folder: bool) -> Response<Body> {
     let page = match rest {
-        [] if !is_folder => return answer::redirect("/-/"),
+        [] if !is_folder => return answer::redirect(StatusCode::MOVED_PERMANENTLY, "/-/"),
         [] => Page::Html,
         [name] if !is_folder => match name.strip_suffix(b".json").and_then(|name| std::str::from_utf8(name).ok()) {
             Some("state") => Page::Json(None),

@@ -2,16 +2,12 @@
 
 use super::exchange::Exchange;
 use super::head::{Framing, Head};
-use super::wire::Fault;
+use super::wire::{Fault, Pace};
 use crate::application::server::Connection;
-use crate::base::time::{Duration, Instant};
 use crate::presentation::chunked::{self, Piece};
 use bytes::Bytes;
 use http::header::EXPECT;
 use http::{StatusCode, Version};
-
-/// The slowest rate of a request body on average, in octets a second (the figure of Apache's `mod_reqtimeout`).
-const SLOWEST_BODY: u64 = 500;
 
 enum Rest {
     Length(u64),
@@ -19,13 +15,12 @@ enum Rest {
 }
 
 /// The body of a request.
-pub(super) struct Upload<'a, 'w, S> {
+pub(super) struct Upload<'a, 'w, S: Connection> {
     exchange: &'a mut Exchange<'w, S>,
     rest: Rest,
     /// The client may be waiting for word before it sends the body (RFC 9110 §10.1.1).
     expects_word: bool,
-    octets: u64,
-    since: Instant,
+    pace: Pace,
 }
 
 impl<'a, 'w, S: Connection> Upload<'a, 'w, S> {
@@ -35,8 +30,8 @@ impl<'a, 'w, S: Connection> Upload<'a, 'w, S> {
             Framing::Chunked => Rest::Chunks(chunked::Decoder::default()),
         };
         let expects_word = head.parts.version >= Version::HTTP_11 && head.parts.headers.contains_key(EXPECT);
-        let since = exchange.wire.now();
-        Upload { exchange, rest, expects_word, octets: 0, since }
+        let pace = Pace::new(exchange.wire.now());
+        Upload { exchange, rest, expects_word, pace }
     }
 
     /// True once nothing more is to come of it.
@@ -53,7 +48,7 @@ impl<'a, 'w, S: Connection> Upload<'a, 'w, S> {
             match self.piece()? {
                 Piece::Data(octets) => {
                     self.expects_word = false;
-                    self.octets += octets.len() as u64;
+                    self.pace.on_progress(octets.len());
                     return Ok(Some(octets));
                 }
                 Piece::End => return Ok(None),
@@ -63,9 +58,7 @@ impl<'a, 'w, S: Connection> Upload<'a, 'w, S> {
                 self.exchange.output.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
             }
             let patience = self.exchange.wire.site.config.body_timeout;
-            let at_rate = Duration::from_millis(self.octets.saturating_mul(1_000) / SLOWEST_BODY);
-            let slowest = self.since + patience + at_rate;
-            let deadline = slowest.min(self.exchange.wire.now() + patience);
+            let deadline = self.pace.deadline(patience).min(self.exchange.wire.now() + patience);
             self.exchange.more(deadline).await?;
         }
     }

@@ -2,6 +2,7 @@
 
 use super::answer::http_date;
 use crate::base::time::Duration;
+use crate::presentation::encoding::Coding;
 use http::HeaderMap;
 use http::header::{
     ETAG, HeaderName, HeaderValue, IF_MATCH, IF_MODIFIED_SINCE, IF_NONE_MATCH, IF_RANGE, IF_UNMODIFIED_SINCE,
@@ -13,7 +14,7 @@ use std::time::UNIX_EPOCH;
 /// What tells one state of a file from another.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Validators {
-    /// A strong entity tag, quotes included: length and time of the last change.
+    /// The entity tag, quotes included: length and time of the last change, and the coding if there is one.
     tag: HeaderValue,
     /// The time of the last change in whole seconds since 1970, if it is one.
     modified: Option<u64>,
@@ -38,6 +39,29 @@ impl Validators {
         let modified = file.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let nanos = modified.map_or(0, |time| time.as_nanos());
         Validators::new(&format!("\"{:x}-{nanos:x}\"", file.len()), modified.map(|time| time.min(now).as_secs()))
+    }
+
+    /// Those of the same file in a coding that we make: another tag, and a weak one, since what we make may be other
+    /// octets in the next version of ours (RFC 9110 §8.8.1).
+    pub(super) fn made(&self, coding: Coding) -> Self {
+        self.marked("W/", coding)
+    }
+
+    /// Those of a file that holds another in a coding.
+    pub(super) fn stored(&self, coding: Coding) -> Self {
+        self.marked("", coding)
+    }
+
+    /// The tag says which of the forms it is of: two forms of a file never have the same (RFC 9110 §8.8.3.3).
+    fn marked(&self, before: &str, coding: Coding) -> Self {
+        let opaque = self.tag.to_str().unwrap_or_default().trim_matches('"');
+        let tag = HeaderValue::from_str(&format!("{before}\"{opaque}-{}\"", coding.name()));
+        Validators { tag: tag.unwrap_or_else(|_| self.tag.clone()), ..self.clone() }
+    }
+
+    /// True if what these are of was changed before what the others are of.
+    pub(super) fn is_older_than(&self, other: &Validators) -> bool {
+        self.modified < other.modified
     }
 
     fn new(tag: &str, modified: Option<u64>) -> Self {
@@ -81,6 +105,26 @@ impl Validators {
         Verdict::Proceed
     }
 
+    /// True if the conditions of a request that changes what is `there` hold (RFC 9110 §13.2.2); a tag of a form that
+    /// only some clients get is not that of the file.
+    pub(super) fn allow_change(there: Option<&Validators>, request: &HeaderMap) -> bool {
+        let Some(own) = there else {
+            // Nothing is there: no tag matches it, and it has no date (§13.1.4).
+            return !request.contains_key(IF_MATCH);
+        };
+        match own.check(request) {
+            Verdict::Failed => false,
+            // If-None-Match; If-Modified-Since is of GET and HEAD alone (§13.1.3).
+            Verdict::NotModified => !request.contains_key(IF_NONE_MATCH),
+            Verdict::Proceed => true,
+        }
+    }
+
+    /// True if a request is to be done only where nothing is.
+    pub(super) fn want_nothing(request: &HeaderMap) -> bool {
+        request.get_all(IF_NONE_MATCH).iter().any(|tags| tags.as_bytes().trim_ascii() == b"*")
+    }
+
     /// True if a Range header is to be obeyed: there is no If-Range, or it names this state (§13.1.5).
     pub(super) fn allow_range(&self, request: &HeaderMap) -> bool {
         let Some(condition) = request.get(IF_RANGE) else {
@@ -106,14 +150,14 @@ impl Validators {
     }
 }
 
-/// The strong comparison (RFC 9110 §8.8.3.2); ours is strong.
+/// The strong comparison (RFC 9110 §8.8.3.2): a weak tag is like no other, not even itself.
 fn strong(theirs: &[u8], ours: &[u8]) -> bool {
-    theirs == ours
+    theirs == ours && !ours.starts_with(b"W/")
 }
 
 /// The weak comparison.
 fn weak(theirs: &[u8], ours: &[u8]) -> bool {
-    theirs.strip_prefix(b"W/").unwrap_or(theirs) == ours
+    theirs.strip_prefix(b"W/").unwrap_or(theirs) == ours.strip_prefix(b"W/").unwrap_or(ours)
 }
 
 /// The date in a header, in seconds since 1970. What is no date is no condition.

@@ -4,14 +4,16 @@
 //!            first octet           head complete              body complete          answer complete
 //!   waiting ------------> head ------------------> body ------------------> answer ------------------> waiting
 //!   idle_timeout       header_timeout       body_timeout, from the      write_timeout, while
-//!                      for all of it        last octet; and a           the client takes nothing
-//!                                           slowest rate
+//!                      for all of it        last octet; and a           the client takes nothing;
+//!                                           slowest rate                and the slowest rate
 //! ```
 //!
 //! One alarm serves them all: it is set anew only when it must ring earlier, and when it rings too early it is set
 //! again. So a connection that is asked and answers all day sets it once a minute.
 
 use super::Site;
+use super::facts::Facts;
+use super::guard::Asker;
 use crate::application::server::{Connection, Requested};
 use crate::base::time::{Duration, Instant};
 use crate::session::clock::AlarmId;
@@ -50,6 +52,33 @@ impl From<io::Error> for Fault {
     }
 }
 
+/// The slowest rate of a body on average, in octets a second (the figure of Apache's `mod_reqtimeout`).
+const SLOWEST: u64 = 500;
+
+/// How much of a body has passed since when: it may stand still for a while, but not crawl for ever.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    since: Instant,
+    octets: u64,
+}
+
+impl Pace {
+    /// Begins now.
+    pub(super) fn new(now: Instant) -> Self {
+        Pace { since: now, octets: 0 }
+    }
+
+    /// So much more has passed.
+    pub(super) fn on_progress(&mut self, octets: usize) {
+        self.octets += octets as u64;
+    }
+
+    /// When it has been too slow on the whole, who may stand still for `patience`.
+    pub(super) fn deadline(&self, patience: Duration) -> Instant {
+        self.since + patience + Duration::from_millis(self.octets.saturating_mul(1_000) / SLOWEST)
+    }
+}
+
 /// What ends the wait for a request.
 pub(super) enum Waited {
     /// Octets came.
@@ -61,16 +90,31 @@ pub(super) enum Waited {
 }
 
 /// A connection and its deadlines.
-pub(super) struct Wire<S> {
+pub(super) struct Wire<S: Connection> {
     stream: S,
     pub(super) site: Rc<Site>,
     /// When it rings.
     alarm: Option<(Instant, AlarmId)>,
+    /// The client has no more connections than it may.
+    pub(super) is_admitted: bool,
+}
+
+impl<S: Connection + Facts> Wire<S> {
+    /// Who asks.
+    pub(super) fn asker(&self) -> Asker {
+        Asker { peer: self.stream.peer().ip(), is_encrypted: self.stream.is_encrypted() }
+    }
+
+    /// What can tell of itself.
+    pub(super) fn connection(&self) -> &S {
+        &self.stream
+    }
 }
 
 impl<S: Connection> Wire<S> {
     pub(super) fn new(stream: S, site: Rc<Site>) -> Self {
-        Wire { stream, site, alarm: None }
+        let is_admitted = site.clients.enter(site.config.client_limits, stream.peer().ip());
+        Wire { stream, site, alarm: None, is_admitted }
     }
 
     pub(super) fn peer(&self) -> SocketAddr {
@@ -108,18 +152,22 @@ impl<S: Connection> Wire<S> {
         .await
     }
 
-    /// Hands all of `octets` to the stack. A client that takes nothing for too long is reset.
-    pub(super) async fn write(&mut self, mut octets: Bytes) -> io::Result<()> {
+    /// Hands all of `octets` to the stack. A client that takes nothing for too long, or too little on the whole, is reset.
+    pub(super) async fn write(&mut self, mut octets: Bytes, pace: &mut Pace) -> io::Result<()> {
         let mut deadline = None;
         poll_fn(|cx| {
             while !octets.is_empty() {
                 match self.stream.poll_write_bytes(cx, &mut octets) {
                     Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                    Poll::Ready(Ok(_)) => deadline = None,
+                    Poll::Ready(Ok(taken)) => {
+                        pace.on_progress(taken);
+                        deadline = None;
+                    }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                     Poll::Pending => {
-                        let at = *deadline.get_or_insert(self.site.clock.now() + self.site.config.write_timeout);
-                        return self.poll_alarm(at, cx).map(|()| {
+                        let patience = self.site.config.write_timeout;
+                        let still = *deadline.get_or_insert(self.site.clock.now() + patience);
+                        return self.poll_alarm(still.min(pace.deadline(patience)), cx).map(|()| {
                             self.stream.abort();
                             Err(io::ErrorKind::TimedOut.into())
                         });
@@ -182,8 +230,11 @@ impl<S: Connection> Wire<S> {
     }
 }
 
-impl<S> Drop for Wire<S> {
+impl<S: Connection> Drop for Wire<S> {
     fn drop(&mut self) {
+        if self.is_admitted {
+            self.site.clients.leave(self.site.config.client_limits, self.peer().ip());
+        }
         self.alarm.into_iter().for_each(|(_, alarm)| self.site.clock.cancel(alarm));
     }
 }

@@ -232,6 +232,62 @@ fn mistakes_of_services_are_reported_where_they_stand() {
 }
 
 #[test]
+fn mistakes_of_sites_are_reported_where_they_stand() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("page.html"), "x").unwrap();
+    std::fs::create_dir(folder.path().join("in")).unwrap();
+    let root = format!("[http]\nroot = \"{}\"\n", folder.path().display());
+    let account = format!("[[account]]\nname = \"alice\"\npassword = \"{HASH}\"\n");
+    for (text, line, words) in [
+        ("index = [\"a/b\"]", 6, "no name of a file"),
+        ("fallback = \"nowhere.html\"", 6, "no file nowhere.html under the root"),
+        ("error_pages = { 200 = \"page.html\" }", 6, "no status of an error"),
+        ("error_pages = { 404 = \"nowhere.html\" }", 6, "no file nowhere.html"),
+        ("compression = [\"lzw\"]", 6, "unknown variant `lzw`"),
+        ("media_types = { x = \"text\" }", 6, "no media type for .x"),
+        ("headers = { \"Content-Length\" = \"1\" }", 6, "not yours to set"),
+        ("headers = { X = \"a\\nb\" }", 6, "can't be set so"),
+        ("[http.cors]\norigins = [\"app.example\"]", 7, "no origin"),
+        ("[[http.redirect]]\nfrom = \"old\"\nto = \"/new\"", 7, "does not begin with a slash"),
+        ("[[http.redirect]]\nfrom = \"/*/old\"\nto = \"/new\"", 7, "only stand at the end"),
+        ("[[http.redirect]]\nfrom = \"/old\"\nto = \"/*\"", 8, "takes one at the end of `from`"),
+        ("[[http.redirect]]\nfrom = \"/old\"\nto = \"/a b\"", 8, "no place to go to"),
+        ("[[http.redirect]]\nfrom = \"/old\"\nto = \"/new\"\nstatus = 200", 9, "is no redirect"),
+        ("[[http.protect]]\npath = \"/x\"", 7, "add an [[account]]"),
+        ("[[http.upload]]\npath = \"/in\"", 6, "missing field `accounts`"),
+        ("[[http.site]]\nnames = [\"A.example\"]", 7, "lower case"),
+        ("[[http.site]]\nnames = [\"a.example:80\"]", 7, "without a port"),
+        ("[[http.site]]\nnames = [\"a\", \"b\"]\n[[http.site]]\nnames = [\"b\"]", 9, "given to two sites"),
+        ("[[http.site]]\nnames = [\"a\"]\nroot = \"/does/not/exist\"", 8, "not a directory"),
+        ("[[http.site]]\nnames = [\"a\"]\n[[http.site.protect]]\npath = \"x\"", 9, "does not begin with a slash"),
+        ("[http.log]\nfile = \"/does/not/exist/log\"", 7, "in no directory that exists"),
+        ("[http.log]\nfile = \"log\"\nformat = \"xml\"", 8, "unknown variant `xml`"),
+    ] {
+        assert_complaint(&format!("{root}{text}"), line, words);
+    }
+    for (text, line, words) in [
+        ("[[http.protect]]\npath = \"/x\"\naccounts = [\"bob\"]", 11, "no [[account]] `bob`"),
+        ("[[http.upload]]\npath = \"/in\"\naccounts = []", 10, "everybody's"),
+        ("[[http.upload]]\npath = \"/out\"\naccounts = [\"alice\"]", 10, "not a directory"),
+    ] {
+        let complaint = complaint_behind_an_interface(&format!(
+            "{account}[http]\nroot = \"{}\"\nlisten = [80]\n{text}",
+            folder.path().display()
+        ));
+        assert!(complaint.starts_with(&format!("lab.toml:{line}: ")) || complaint.contains(words), "{complaint}");
+        assert!(complaint.contains(words), "{complaint}");
+    }
+    let good = format!(
+        "{account}{root}fallback = \"page.html\"\nheaders = {{ X-A = \"b\" }}\n[[http.protect]]\npath = \"/in\"\n\
+         [[http.upload]]\npath = \"/in\"\naccounts = [\"alice\"]\n[[http.redirect]]\nfrom = \"/*\"\nto = \"https://{{host}}/*\"\n\
+         [[http.site]]\nnames = [\"*.example.org\", \"[2001:db8::1]\"]\n"
+    );
+    let config = read(&format!("[[interface]]\ntap = \"t\"\naddress = [\"10.0.0.1/8\"]\n{good}")).unwrap();
+    let printed = config.to_toml();
+    assert_eq!(read(&printed).unwrap_or_else(|error| panic!("{error}\n{printed}")).to_toml(), printed);
+}
+
+#[test]
 fn the_same_port_on_different_addresses_is_no_mistake() {
     read(
         "[[interface]]\ntap = \"tap0\"\naddress = [\"192.0.2.2/24\", \"192.0.2.3/24\"]\n\
@@ -280,7 +336,11 @@ fn every_key_stands_in_the_documentation() {
     config.tls.names = vec![unwritten("x".into())];
     config.tls.client_ca = Some(path());
     config.tls.key_log = Some("x".into());
-    config.http.as_mut().unwrap().root = Some(unwritten("x".into()));
+    let all = "root = \"x\"\nfallback = \"x\"\nerror_pages.STATUS = \"x\"\nmedia_types.ENDING = \"x\"\nheaders.NAME = \"x\"\n\
+        [cors]\norigins = [\"x\"]\n[[redirect]]\nfrom = \"x\"\nto = \"x\"\n[[protect]]\npath = \"x\"\n\
+        [[upload]]\npath = \"x\"\naccounts = [\"x\"]\n";
+    config.http = Some(toml::from_str(&format!("client_burst = 1\n{all}[log]\nfile = \"x\"\n")).unwrap());
+    config.http.as_mut().unwrap().sites.push(toml::from_str(&format!("names = [\"x\"]\n{all}")).unwrap());
     let interface = &mut config.interfaces[0];
     interface.mac = Some(unwritten(Mac([2; 6])));
     interface.up = Some(true);
@@ -323,6 +383,14 @@ fn every_key_stands_in_the_documentation() {
         .lines()
         .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
         .filter(|key| key.contains('.'))
+        .collect();
+    // The keys of a site are documented once.
+    let found: Vec<String> = found
+        .into_iter()
+        .map(|key| match key.strip_prefix("http.site.") {
+            Some(own) if own != "names" => format!("http.{own}"),
+            _ => key,
+        })
         .collect();
     for key in &found {
         assert!(documented.contains(&key.as_str()), "docs/configuration.md has no line for `{key}`");

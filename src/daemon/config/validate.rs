@@ -1,7 +1,7 @@
 //! What a configuration must satisfy beyond the types of its values. Each check is a function that names the
 //! first value at fault.
 
-use super::{Config, Flaw, Interface, Listen, MAX_QUEUES, Neighbour, Route, Small, Smtp, TcpKey, TlsCertificate};
+use super::{Config, Flaw, Interface, Listen, MAX_QUEUES, Neighbour, Route, Small, Smtp, TcpKey, TlsCertificate, http};
 use crate::daemon::tls::{BadIdentity, client_roots, identity};
 use crate::physical::tap;
 use crate::presentation::tls::settings::ClientAuth;
@@ -280,13 +280,8 @@ fn check_tcp(config: &Config) -> Result<(), Flaw> {
 }
 
 fn check_services(config: &Config) -> Result<(), Flaw> {
-    if let Some(root) = config.http.as_ref().and_then(|http| http.root.as_ref())
-        && !root.as_ref().is_dir()
-    {
-        return Err(Flaw::at(
-            root,
-            format!("{} is not a directory: make it, or leave root out", root.as_ref().display()),
-        ));
+    if let Some(http) = &config.http {
+        http::check(http, config)?;
     }
     if let Some(pop3) = &config.pop3
         && !pop3.maildir.as_ref().to_string_lossy().contains("{user}")

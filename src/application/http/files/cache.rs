@@ -6,15 +6,18 @@
 //! same tick of the file system's clock would not show. Neither does one through a shared mapping that is written to on
 //! and on, so files are not to be changed in that way under a server.
 
-use super::{Content, Moment, Page, media_type};
+use super::media::Media;
+use super::page::{Form, Page};
+use crate::application::http::Moment;
+use crate::application::http::body::Content;
 use crate::application::http::validators::Validators;
 use crate::base::hash::HashKey;
 use crate::base::limits::{HTTP_KEPT_FILE, HTTP_KEPT_FILES, HTTP_KEPT_OCTETS};
 use crate::base::lru::LruMap;
 use crate::base::random::Random;
 use crate::base::time::{Duration, Instant};
+use crate::presentation::encoding::Coding;
 use bytes::Bytes;
-use http::HeaderValue;
 use std::ffi::OsStr;
 use std::fs::{self, File, Metadata};
 use std::io::{Read, Seek};
@@ -63,8 +66,17 @@ struct Kept {
     /// When they were last seen to be so.
     seen: Instant,
     octets: Bytes,
+    /// The same packed, as far as somebody has asked for it.
+    made: [Option<Bytes>; Coding::ALL.len()],
     validators: Validators,
-    media_type: HeaderValue,
+    media: Media,
+}
+
+impl Kept {
+    /// Octets in memory.
+    fn size(&self) -> usize {
+        self.octets.len() + self.made.iter().flatten().map(Bytes::len).sum::<usize>()
+    }
 }
 
 /// Files by their path; those that were not asked for the longest make room.
@@ -92,17 +104,47 @@ impl Cache {
                 content: Content::Kept(kept.octets.clone()),
                 length: kept.facts.length,
                 validators: kept.validators.clone(),
-                media_type: kept.media_type.clone(),
+                media: kept.media.clone(),
+                form: Form::Plain,
+                varies: false,
             });
         }
-        self.octets -= kept.octets.len();
+        self.octets -= kept.size();
         self.files.remove(path);
         None
     }
 
+    /// The file at `path`, which was just found, packed by us.
+    pub(super) fn made(&self, path: &Vec<u8>, coding: Coding) -> Option<Bytes> {
+        self.files.get(path)?.made.get(coding.index())?.clone()
+    }
+
+    /// Keeps a packed form of a file that is kept.
+    pub(super) fn keep_made(&mut self, path: &Vec<u8>, coding: Coding, octets: Bytes) {
+        let Some(place) = self.files.get_mut(path).and_then(|kept| kept.made.get_mut(coding.index())) else { return };
+        self.octets += octets.len();
+        let before = place.replace(octets);
+        self.octets -= before.map_or(0, |octets| octets.len());
+        self.make_room();
+    }
+
+    fn make_room(&mut self) {
+        while self.octets > HTTP_KEPT_OCTETS {
+            let Some((_, kept)) = self.files.pop_oldest() else { break };
+            self.octets -= kept.size();
+        }
+    }
+
     /// Reads a file and keeps it, if it is worth it; `file` stays at its beginning if not. What was known of it must be
     /// older than what is read.
-    pub(super) fn keep(&mut self, path: Vec<u8>, file: &mut File, facts: &Metadata, now: Moment) -> Option<Bytes> {
+    pub(super) fn keep(
+        &mut self,
+        path: Vec<u8>,
+        file: &mut File,
+        facts: &Metadata,
+        media: Media,
+        now: Moment,
+    ) -> Option<Bytes> {
         let known = Facts::of(facts);
         let length = usize::try_from(known.length).ok().filter(|length| *length <= HTTP_KEPT_FILE)?;
         if !known.is_settled(now.calendar) {
@@ -115,17 +157,13 @@ impl Cache {
             return None;
         }
         let octets = Bytes::from(octets);
-        let media_type = media_type(Path::new(OsStr::from_bytes(&path)));
         let validators = Validators::of(facts, now.calendar);
         self.octets += length;
-        let gone = self
-            .files
-            .insert(path, Kept { facts: known, seen: now.turn, octets: octets.clone(), validators, media_type });
-        self.octets -= gone.map_or(0, |(_, kept)| kept.octets.len());
-        while self.octets > HTTP_KEPT_OCTETS {
-            let Some((_, kept)) = self.files.pop_oldest() else { break };
-            self.octets -= kept.octets.len();
-        }
+        let made = Default::default();
+        let kept = Kept { facts: known, seen: now.turn, octets: octets.clone(), made, validators, media };
+        let gone = self.files.insert(path, kept);
+        self.octets -= gone.map_or(0, |(_, kept)| kept.size());
+        self.make_room();
         Some(octets)
     }
 }
@@ -139,6 +177,10 @@ mod tests {
     const THEN: Instant = Instant::from_secs(1);
     const LATER: Instant = Instant::from_secs(2);
 
+    fn media() -> Media {
+        Media { value: http::HeaderValue::from_static("text/plain"), is_compressible: true }
+    }
+
     fn keep(
         cache: &mut Cache,
         folder: &TempDir,
@@ -151,7 +193,7 @@ mod tests {
         let mut file = File::open(&path).unwrap();
         let facts = file.metadata().unwrap();
         let path = path.into_os_string().into_encoded_bytes();
-        let kept = cache.keep(path.clone(), &mut file, &facts, Moment { turn: THEN, calendar });
+        let kept = cache.keep(path.clone(), &mut file, &facts, media(), Moment { turn: THEN, calendar });
         assert!(kept.is_some() || file.stream_position().unwrap() == 0);
         (path, kept)
     }
@@ -186,7 +228,8 @@ mod tests {
         let facts = fs::metadata(&path).unwrap();
         fs::write(&path, "l").unwrap();
         let mut file = File::open(&path).unwrap();
-        assert!(cache.keep(b"d".to_vec(), &mut file, &facts, Moment { turn: THEN, calendar: LONG_AFTER }).is_none());
+        let now = Moment { turn: THEN, calendar: LONG_AFTER };
+        assert!(cache.keep(b"d".to_vec(), &mut file, &facts, media(), now).is_none());
         assert_eq!((cache.octets, cache.files.len()), (HTTP_KEPT_FILE, 1));
     }
 
@@ -208,5 +251,27 @@ mod tests {
         assert_eq!(cache.octets, HTTP_KEPT_OCTETS);
         assert_eq!(found(&mut cache, &paths[0], LATER), None);
         assert!(found(&mut cache, &paths[1], LATER).is_some());
+    }
+
+    #[test]
+    fn packed_forms_count_and_go_with_their_file() {
+        let (mut cache, folder) = (Cache::default(), TempDir::new().unwrap());
+        let (path, _) = keep(&mut cache, &folder, "a", b"hello", LONG_AFTER);
+        assert_eq!(cache.made(&path, Coding::Gzip), None);
+        cache.keep_made(&path, Coding::Gzip, Bytes::from_static(b"packed"));
+        cache.keep_made(&path, Coding::Gzip, Bytes::from_static(b"packed again"));
+        assert_eq!((cache.made(&path, Coding::Gzip).unwrap(), cache.octets), (Bytes::from_static(b"packed again"), 17));
+        assert_eq!(cache.made(&path, Coding::Zstd), None);
+        cache.keep_made(&b"of nothing".to_vec(), Coding::Gzip, Bytes::from_static(b"packed"));
+        fs::write(folder.path().join("a"), "changed").unwrap();
+        assert_eq!(found(&mut cache, &path, LATER), None);
+        assert_eq!((cache.octets, cache.made(&path, Coding::Gzip)), (0, None));
+        let content = vec![0; HTTP_KEPT_FILE];
+        let paths: Vec<_> = (0..HTTP_KEPT_OCTETS / HTTP_KEPT_FILE)
+            .map(|n| keep(&mut cache, &folder, &n.to_string(), &content, LONG_AFTER).0)
+            .collect();
+        cache.keep_made(&paths[1], Coding::Brotli, Bytes::from_static(b"one too many"));
+        assert_eq!(found(&mut cache, &paths[0], LATER), None, "the oldest makes room");
+        assert!(cache.octets <= HTTP_KEPT_OCTETS);
     }
 }

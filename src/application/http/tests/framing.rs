@@ -35,6 +35,12 @@ fn a_body_ends_where_rfc_9112_says_or_the_connection_does() {
         ("Content-Length: -3\r\n", "abc", &[400]),
         ("Content-Length: 0x3\r\n", "abc", &[400]),
         ("Content-Length: 3 3\r\n", "abc", &[400]),
+        ("Content-Length: 0o3\r\n", "abc", &[400]),
+        ("Content-Length: 3.0\r\n", "abc", &[400]),
+        ("Content-Length: \"3\"\r\n", "abc", &[400]),
+        ("Content-Length: 18446744073709551616\r\n", "abc", &[400]),
+        ("Content-Length: 99999999999999999999\r\nContent-Length: 99999999999999999998\r\n", "abc", &[400]),
+        ("Content-Length:  3\r\n", "abc", &[200, 200]),
         ("Content-Length:\r\n", "abc", &[400]),
         ("Content-Length: ٣\r\n", "abc", &[400]),
         // §6.1, §7.1: chunks.
@@ -48,6 +54,23 @@ fn a_body_ends_where_rfc_9112_says_or_the_connection_does() {
         ("Transfer-Encoding: chunked\r\n", "1\r\nxy\r\n0\r\n\r\n", &[400]),
         ("Transfer-Encoding: chunked\r\n", "1\r\nx\r\n0\r\n folded: x\r\n\r\n", &[400]),
         ("Transfer-Encoding: chunked\r\n", "fffffffffffffffff\r\nx", &[400]),
+        ("Transfer-Encoding: chunked\r\n", "0x1\r\nx\r\n0\r\n\r\n", &[400]),
+        ("Transfer-Encoding: chunked\r\n", "+1\r\nx\r\n0\r\n\r\n", &[400]),
+        ("Transfer-Encoding: chunked\r\n", "-1\r\nx\r\n0\r\n\r\n", &[400]),
+        ("Transfer-Encoding: chunked\r\n", " 1\r\nx\r\n0\r\n\r\n", &[400]),
+        ("Transfer-Encoding: chunked\r\n", "1_0\r\nxxxxxxxxxxxxxxxx\r\n0\r\n\r\n", &[400]),
+        ("Transfer-Encoding: chunked\r\n", "1;bad[=x\r\nx\r\n0\r\n\r\n", &[400]),
+        ("Transfer-Encoding: chunked\r\n", "1;\nx\r\n0\r\n\r\n", &[400]),
+        ("Transfer-Encoding: chunked\r\n", "1;a\rb\r\nx\r\n0\r\n\r\n", &[400]),
+        ("Transfer-Encoding: chunked\r\n", "\r\nx\r\n0\r\n\r\n", &[400]),
+        ("Transfer-Encoding: chunked\r\n", "5\r\nhello0\r\n\r\n", &[400]),
+        ("Transfer-Encoding: chunked\r\n", "5\r\nhello\n0\r\n\r\n", &[400]),
+        ("Transfer-Encoding: chunked\r\n", "5\r\nhello\r0\r\n\r\n", &[400]),
+        ("Transfer-Encoding: chunked\r\n", "0\r\n\n", &[400]),
+        ("Transfer-Encoding: chunked\r\n", "0\r\nA : b\r\n\r\n", &[400]),
+        ("Transfer-Encoding: chunked\r\n", "A\r\n0123456789\r\na\r\n0123456789\r\n000\r\n\r\n", &[200, 200]),
+        // §7.1.2: what trailers say of framing or of the host is not believed.
+        ("Transfer-Encoding: chunked\r\n", "1\r\nx\r\n0\r\nContent-Length: 99\r\nHost: b\r\n\r\n", &[200, 200]),
         // §6.1: chunked is applied once and last; what we do not know is 501.
         ("Transfer-Encoding: chunked, chunked\r\n", chunked, &[400]),
         ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", chunked, &[400]),
@@ -76,6 +99,14 @@ fn a_body_ends_where_rfc_9112_says_or_the_connection_does() {
         (": x\r\n", "", &[400]),
         ("X Y: z\r\n", "", &[400]),
         ("X: \x07\r\n", "", &[400]),
+        ("X: a\x7fb\r\n", "", &[400]),
+        ("X[Y: z\r\n", "", &[400]),
+        ("X\u{e9}: y\r\n", "", &[400]),
+        ("\tX: y\r\n", "", &[400]),
+        ("X: y\r\n \r\n", "", &[400]),
+        ("X:\r\n", "", &[200, 200]),
+        ("X:y\r\n", "", &[200, 200]),
+        ("Upgrade: websocket\r\nConnection: Upgrade\r\n", "", &[200, 200]),
         // Fields that merely look alike are others.
         ("Content_Length: 3\r\n", "", &[200, 200]),
         ("X: a\tb\u{e9}\r\n", "", &[200, 200]),
@@ -100,9 +131,17 @@ fn a_request_line_is_three_words_and_nothing_else() {
         ("GET\t/a.txt HTTP/1.1", 400),
         (" GET /a.txt HTTP/1.1", 400),
         ("GET /a.txt", 400),
-        ("GET /a.txt HTTP/0.9", 400),
-        ("GET /a.txt HTTP/2.0", 400),
+        ("GET /a.txt HTTP/0.9", 505),
+        ("GET /a.txt HTTP/2.0", 505),
+        ("GET /a.txt HTTP/9.9", 505),
+        // §2.3: a later minor version is the last that we know.
+        ("GET /a.txt HTTP/1.2", 200),
+        ("GET /a.txt HTTP/1.9", 200),
         ("GET /a.txt HTTP/1.10", 400),
+        ("GET /a.txt HTTP/1", 400),
+        ("GET /a.txt HTTP/1.x", 400),
+        ("GET /a.txt HTTP/ 1.1", 400),
+        ("GET /a.txt HTTPS/1.1", 400),
         ("GET /a.txt http/1.1", 400),
         ("GET /a b HTTP/1.1", 400),
         ("GET /a\0b HTTP/1.1", 400),
@@ -110,6 +149,14 @@ fn a_request_line_is_three_words_and_nothing_else() {
         ("GET a.txt HTTP/1.1", 400),
         ("G@T /a.txt HTTP/1.1", 400),
         ("GE(T /a.txt HTTP/1.1", 400),
+        // RFC 3986 §2: a URI is ASCII.
+        ("GET /caf\u{e9} HTTP/1.1", 400),
+        ("GET /a\\b HTTP/1.1", 400),
+        ("GET /a\x7f HTTP/1.1", 400),
+        ("GET /a.txt\rHost: a", 400),
+        ("GET", 400),
+        ("GET HTTP/1.1", 400),
+        ("   ", 400),
         ("", 200),
         ("\r\n", 200),
     ] {
@@ -122,6 +169,77 @@ fn a_request_line_is_three_words_and_nothing_else() {
     }
     assert_eq!(status(&house.raw("GET /a.txt HTTP/1.1\nHost: a\n\n")), 200, "LF may end a line (§2.2)");
     assert_eq!(status(&house.raw(format!("GET /{}", "x".repeat(70_000)))), 414, "all of it is target");
+}
+
+#[test]
+fn the_host_is_said_once_and_well_and_the_target_outranks_it() {
+    let mut house = house();
+    for (request, expected) in [
+        // §3.2: a lack of Host, several of them, and one that is none.
+        ("GET /a.txt HTTP/1.1\r\n\r\n", 400),
+        ("GET /a.txt HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n", 400),
+        ("GET /a.txt HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        ("GET /a.txt HTTP/1.1\r\nHost: a\r\nhOST:\r\n\r\n", 400),
+        ("GET /a.txt HTTP/1.1\r\nHost:\r\n\r\n", 400),
+        ("GET /a.txt HTTP/1.1\r\nHost: u@a\r\n\r\n", 400),
+        ("GET /a.txt HTTP/1.1\r\nHost: a/b\r\n\r\n", 400),
+        ("GET /a.txt HTTP/1.1\r\nHost: a?b\r\n\r\n", 400),
+        ("GET /a.txt HTTP/1.1\r\nHost: a, b\r\n\r\n", 400),
+        ("GET /a.txt HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+        ("GET /a.txt HTTP/1.1\r\nHost: http://a\r\n\r\n", 400),
+        ("GET /a.txt HTTP/1.1\r\nHost: a:b\r\n\r\n", 400),
+        ("GET /a.txt HTTP/1.1\r\nHost: a:-1\r\n\r\n", 400),
+        ("GET /a.txt HTTP/1.1\r\nHost : a\r\n\r\n", 400),
+        ("GET /a.txt HTTP/1.1\r\n Host: a\r\n\r\n", 400),
+        ("GET /a.txt HTTP/1.1\r\n \r\nHost: a\r\n\r\n", 400),
+        ("GET /a.txt HTTP/1.1\r\nHost: a\r\n b\r\n\r\n", 400),
+        ("GET /a.txt HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+        ("GET /a.txt HTTP/1.1\r\nHost:a\t\r\n\r\n", 200),
+        ("GET /a.txt HTTP/1.1\r\nHost: A.example.:8080\r\n\r\n", 200),
+        ("GET /a.txt HTTP/1.1\r\nHost: [2001:db8::1]:80\r\n\r\n", 200),
+        ("GET /a.txt HTTP/1.0\r\n\r\n", 200),
+        ("GET /a.txt HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n", 400),
+        // §3.2.2: the absolute form; a Host is to be there all the same.
+        ("GET http://b/a.txt HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+        ("GET http://b HTTP/1.1\r\nHost: a\r\n\r\n", 200),
+        ("GET http://b/a.txt HTTP/1.1\r\n\r\n", 400),
+        ("GET http://u@b/a.txt HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        ("GET http:///a.txt HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        // §3.2.3, §3.2.4: the authority form and the asterisk, where they belong and where not.
+        ("GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        ("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", 405),
+        ("CONNECT /a.txt HTTP/1.1\r\nHost: a\r\n\r\n", 405),
+        ("GET * HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+        ("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", 204),
+        ("OPTIONS http://a HTTP/1.1\r\nHost: a\r\n\r\n", 204),
+        ("OPTIONS ** HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ] {
+        let (pipe, _end) = house.connect();
+        let answer = house.say(&pipe, request);
+        assert_eq!(status(&answer), expected, "{request:?}");
+        assert_eq!(pipe.is_finished(), expected >= 400 || request.contains("HTTP/1.0"), "{request:?}");
+    }
+}
+
+#[test]
+fn an_answer_has_the_framing_that_its_status_and_the_request_allow() {
+    let mut house = house();
+    for (line, headers, status_code, has_length) in [
+        ("GET /a.txt", "", 200, true),
+        ("HEAD /a.txt", "", 200, true),
+        ("GET /missing", "", 404, true),
+        ("HEAD /missing", "", 404, true),
+        // §6.2, RFC 9110 §8.6: none in 204, none in 304 but what a 200 would have.
+        ("OPTIONS /a.txt", "", 204, false),
+        ("GET /a.txt", "If-None-Match: *\r\n", 304, false),
+    ] {
+        let answer = house.ask(line, headers);
+        assert_eq!(status(&answer), status_code, "{line}");
+        assert_eq!(header(&answer, "content-length").is_some(), has_length, "{line}");
+        assert_eq!(header(&answer, "transfer-encoding"), None, "{line}");
+        let has_body = has_length && !line.starts_with("HEAD");
+        assert_eq!(!body(&answer).is_empty(), has_body, "{line}");
+    }
 }
 
 #[test]

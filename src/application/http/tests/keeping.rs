@@ -27,7 +27,9 @@ fn a_file_that_is_kept_is_answered_as_one_that_is_read() {
         ("DELETE /a.txt", ""),
     ] {
         let root = Root::open(&house.www()).unwrap();
-        house.site = Rc::new(Site::new(Config::default(), house.bench.clock(), Some(root), Rc::new(|| json!({}))));
+        let (clock, random) = (house.bench.clock(), Random::from_seed(1));
+        let hosts = Hosts { default: Host { root: Some(root), ..Host::default() }, ..Hosts::default() };
+        house.site = Rc::new(Site::new(Config::default(), clock, random, hosts, Rc::new(|| json!({}))));
         let read = house.ask(line, headers);
         assert!(status(&read) > 0);
         assert_eq!(house.ask(line, headers), read, "{line} {headers}");
