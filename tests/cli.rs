@@ -75,7 +75,7 @@ fn wrong_configurations_exit_with_2_and_name_file_and_line() {
         ("[http]\nroot = \"nowhere\"", 5, "not a directory"),
         ("[http]\n[[http.redirect]]\nfrom = \"/a\"\nto = \"/b\"\nstatus = 200", 8, "is no redirect"),
         ("[http]\n[[http.site]]\nnames = [\"A\"]", 6, "lower case"),
-        ("[http]\n[[http.upload]]\npath = \"/in\"\naccounts = [\"alice\"]", 6, "add an [[account]]"),
+        ("[http]\n[[http.upload]]\npath = \"/in\"\naccounts = [\"alice\"]", 6, "takes a root"),
         ("[http.log]\nfile = \"nowhere/log\"", 5, "in no directory that exists"),
         ("[pop3]\nmaildir = \"mail\"", 5, "put {user} in it"),
         ("[[account]]\nname = \"alice\"\npassword = \"secret\"", 6, "tapstack password"),

@@ -3,10 +3,11 @@
 //! The keys of a site stand in `[http]` for the default site and in each `[[http.site]]` for another. A site takes
 //! nothing over from `[http]` but what is of the whole server: where it listens, its limits, its log.
 
-use super::{Config, Flaw, Listen, unwritten};
+use super::{Flaw, Listen, unwritten};
 use crate::application::http as server;
 use crate::daemon::units::{ByteCount, Period};
 use crate::presentation::encoding::Coding;
+use crate::session::accounts::is_name;
 use crate::transport::tcp::config::Algorithm;
 use http::header::{HeaderName, HeaderValue};
 use http::{StatusCode, Uri};
@@ -428,7 +429,7 @@ fn header(name: &str, value: &str) -> Option<(HeaderName, HeaderValue)> {
 }
 
 /// Checks what the types can't say.
-pub(super) fn check(http: &Http, config: &Config) -> Result<(), Flaw> {
+pub(super) fn check(http: &Http) -> Result<(), Flaw> {
     let mut names: Vec<&Spanned<String>> = Vec::new();
     for site in &http.sites {
         if site.names.is_empty() {
@@ -447,7 +448,7 @@ pub(super) fn check(http: &Http, config: &Config) -> Result<(), Flaw> {
         }
     }
     for (_, site) in http.all_sites() {
-        check_site(&site, config)?;
+        check_site(&site)?;
     }
     if let Some(log) = &http.log
         && !log.file.as_ref().parent().is_some_and(|folder| folder.as_os_str().is_empty() || folder.is_dir())
@@ -468,7 +469,7 @@ fn check_name(name: &Spanned<String>) -> Result<(), Flaw> {
     Ok(())
 }
 
-fn check_site(site: &SiteKeys<'_>, config: &Config) -> Result<(), Flaw> {
+fn check_site(site: &SiteKeys<'_>) -> Result<(), Flaw> {
     if let Some(root) = site.root
         && !root.as_ref().is_dir()
     {
@@ -490,10 +491,10 @@ fn check_site(site: &SiteKeys<'_>, config: &Config) -> Result<(), Flaw> {
     }
     for protect in site.protected {
         check_path(&protect.path)?;
-        check_who(&protect.path, &protect.accounts, config)?;
+        check_who(&protect.accounts)?;
     }
     for upload in site.uploads {
-        check_upload(upload, site, config)?;
+        check_upload(upload, site)?;
     }
     Ok(())
 }
@@ -557,24 +558,21 @@ fn check_path(path: &Spanned<String>) -> Result<(), Flaw> {
     }
 }
 
-/// The accounts exist, and there are some.
-fn check_who(at: &Spanned<String>, accounts: &[Spanned<String>], config: &Config) -> Result<(), Flaw> {
-    if config.accounts.is_empty() {
-        return Err(Flaw::at(at, format!("nobody could log in to {}: add an [[account]]", at.as_ref())));
-    }
-    let is_known = |name: &str| config.accounts.iter().any(|account| account.name.as_ref() == name);
-    match accounts.iter().find(|name| !is_known(name.as_ref())) {
-        Some(name) => Err(Flaw::at(name, format!("there is no [[account]] `{}`", name.as_ref()))),
+/// Names that an account can have. Whether there is one shows when somebody logs in: accounts come and go while the
+/// daemon runs.
+fn check_who(accounts: &[Spanned<String>]) -> Result<(), Flaw> {
+    match accounts.iter().find(|name| !is_name(name.as_ref())) {
+        Some(name) => Err(Flaw::at(name, format!("`{}` can't be an account", name.as_ref()))),
         None => Ok(()),
     }
 }
 
-fn check_upload(upload: &Upload, site: &SiteKeys<'_>, config: &Config) -> Result<(), Flaw> {
+fn check_upload(upload: &Upload, site: &SiteKeys<'_>) -> Result<(), Flaw> {
     check_path(&upload.path)?;
     if upload.accounts.is_empty() {
         return Err(Flaw::at(&upload.path, "an upload without accounts would be everybody's: name them"));
     }
-    check_who(&upload.path, &upload.accounts, config)?;
+    check_who(&upload.accounts)?;
     let folder = site.root.map(|root| root.as_ref().join(upload.path.as_ref().trim_start_matches('/')));
     match folder {
         Some(folder) if folder.is_dir() => Ok(()),

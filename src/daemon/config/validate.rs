@@ -281,7 +281,7 @@ fn check_tcp(config: &Config) -> Result<(), Flaw> {
 
 fn check_services(config: &Config) -> Result<(), Flaw> {
     if let Some(http) = &config.http {
-        http::check(http, config)?;
+        http::check(http)?;
     }
     if let Some(pop3) = &config.pop3
         && !pop3.maildir.as_ref().to_string_lossy().contains("{user}")
