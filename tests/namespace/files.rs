@@ -216,3 +216,18 @@ fn a_thousand_requests_for_a_packed_page_all_succeed() {
     };
     assert_eq!((figure("Complete requests:"), figure("Failed requests:")), ("1000".into(), "0".into()), "{said}");
 }
+
+#[test]
+fn over_tls_browsers_are_told_to_stay_there_and_the_log_tells_what_was_agreed() {
+    let lab = Lab::with(
+        "[http]\nroot = \"www\"\ntls_listen = [443]\nsecurity_headers = true\n[http.log]\nfile = \"access.log\"\nformat = \"json\"\n",
+    );
+    let head = lab.run(&format!("curl -sSfk --compressed -D - -o got https://{DAEMON}/")).to_lowercase();
+    assert!(head.contains("strict-transport-security: max-age=31536000\r\n"), "{head}");
+    assert_eq!(lab.read("got"), b"<h1>the lab</h1>\n");
+    let log = || std::fs::read_to_string(lab.folder().join("access.log")).unwrap_or_default();
+    eventually("a line in the log", || log().ends_with('\n'));
+    let line: Value = serde_json::from_str(log().lines().next().unwrap()).unwrap();
+    assert_eq!((&line["tls"]["version"], &line["tls"]["resumed"]), (&Value::from("TLSv1_3"), &Value::from(false)));
+    assert!(line["tcp"]["rtt_us"].as_u64().unwrap() > 0, "{line}");
+}

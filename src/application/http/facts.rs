@@ -1,6 +1,6 @@
 //! What the log can tell of a connection beside what was said on it: a server on a stack of its own knows.
 
-use crate::presentation::tls::TlsStream;
+use crate::presentation::tls::{Agreement, TlsStream};
 use crate::session::connection::Connection;
 use crate::session::tcp::TcpStream;
 use crate::transport::tcp::info::Info;
@@ -60,36 +60,47 @@ impl From<Info> for TcpFacts {
 pub struct TlsFacts {
     /// The version of the protocol.
     pub version: String,
-    /// The cipher suite.
+    /// The cipher suite by its name in the registry of IANA.
     pub cipher: String,
+    /// How keys were agreed on, by the group's name.
+    pub key_exchange: Option<String>,
     /// The protocol that was agreed on above it.
     pub alpn: Option<String>,
     /// The name that the client asked for.
     pub server_name: Option<String>,
+    /// An earlier session goes on.
+    pub resumed: bool,
 }
 
-impl Facts for TcpStream {
-    fn tcp(&self) -> Option<TcpFacts> {
-        self.info().map(TcpFacts::from)
+impl From<Agreement> for TlsFacts {
+    fn from(agreement: Agreement) -> Self {
+        TlsFacts {
+            version: agreement.version,
+            cipher: agreement.cipher_suite,
+            key_exchange: agreement.key_exchange,
+            alpn: agreement.protocol.map(|protocol| String::from_utf8_lossy(&protocol).into_owned()),
+            server_name: agreement.server_name,
+            resumed: agreement.is_resumed,
+        }
     }
 }
 
-impl<S: Connection + Facts> Facts for TlsStream<S> {
+impl<S: Facts + Connection> Facts for TlsStream<S> {
     fn tcp(&self) -> Option<TcpFacts> {
         self.below().tcp()
     }
 
     fn tls(&self) -> Option<TlsFacts> {
-        let agreement = self.agreement()?;
-        Some(TlsFacts {
-            version: agreement.version,
-            cipher: agreement.cipher_suite,
-            alpn: agreement.protocol.map(|name| String::from_utf8_lossy(&name).into_owned()),
-            server_name: agreement.server_name,
-        })
+        self.agreement().map(TlsFacts::from)
     }
 
     fn is_encrypted(&self) -> bool {
         TlsStream::is_encrypted(self)
+    }
+}
+
+impl Facts for TcpStream {
+    fn tcp(&self) -> Option<TcpFacts> {
+        self.info().map(TcpFacts::from)
     }
 }

@@ -29,7 +29,7 @@ pub mod stream;
 mod time_limit;
 
 pub use settings::{Acceptor, ServerTls};
-pub use stream::TlsStream;
+pub use stream::{Agreement, TlsStream};
 
 #[cfg(test)]
 pub(crate) mod tests;
