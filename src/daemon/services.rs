@@ -149,8 +149,7 @@ impl Services<'_> {
     }
 
     fn login(&self) -> Result<Login, Failure> {
-        let (verifier, throttle) = (self.common.verifier.clone(), self.common.throttle.clone());
-        Ok(Login::new(self.clock(), verifier, throttle, random()?))
+        Ok(Login::new(self.clock(), self.entrance()?, random()?))
     }
 
     /// The way in, with randomness of its own.

@@ -15,8 +15,7 @@ use crate::base::random::Random;
 use crate::base::time::{Duration, Instant};
 use crate::session::accounts::Accounts;
 use crate::session::clock::Clock;
-use crate::session::throttle::SharedThrottle;
-use crate::session::verifier::{Verdict, Verifier};
+use crate::session::entrance::{Entrance, Entry};
 use base64ct::{Base64, Encoding};
 use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, Response, StatusCode};
@@ -97,19 +96,18 @@ struct Proof {
 /// Who is who.
 pub struct Login {
     clock: Rc<dyn Clock>,
-    verifier: Verifier,
-    throttle: SharedThrottle,
+    entrance: Entrance,
     secret: [u8; 32],
     proofs: RefCell<LruMap<[u8; 32], Proof>>,
 }
 
 impl Login {
-    /// Logins of the accounts that `verifier` knows; `throttle` is shared by everything that takes passwords.
-    pub fn new(clock: Rc<dyn Clock>, verifier: Verifier, throttle: SharedThrottle, mut random: Random) -> Self {
+    /// Logins by `entrance`.
+    pub fn new(clock: Rc<dyn Clock>, entrance: Entrance, mut random: Random) -> Self {
         let mut secret = [0; 32];
         random.fill(&mut secret);
         let proofs = RefCell::new(LruMap::new(HTTP_PROOFS, HashKey::random(&mut random)));
-        Login { clock, verifier, throttle, secret, proofs }
+        Login { clock, entrance, secret, proofs }
     }
 
     /// The account that a request proves to come from.
@@ -119,22 +117,20 @@ impl Login {
         if self.remembers(&digest) {
             return Ok(name);
         }
-        let place = self.throttle.lock().admit(peer, self.clock.now()).ok_or(Refused::Throttled)?;
-        self.clock.sleep_until(place).await;
-        let accounts = self.verifier.accounts();
-        match self.verifier.verify(&name, &password).await {
-            Verdict::Accepted => {
-                self.throttle.lock().on_success(peer);
+        // Taken before they are looked at: a proof by accounts that were replaced meanwhile is not remembered.
+        let accounts = self.entrance.verifier().accounts();
+        match self.entrance.by_password(peer, &name, &password).await {
+            Entry::Admitted => {
                 let until = self.clock.now() + MEMORY;
                 self.proofs.borrow_mut().insert(digest, Proof { until, accounts });
                 Ok(name)
             }
-            Verdict::Refused => {
-                self.throttle.lock().on_failure(peer, self.clock.now());
+            Entry::Refused => {
                 log::debug!(target: "tapstack::http", "{peer}: login as {name:?} refused");
                 Err(Refused::Wrong)
             }
-            Verdict::Busy => Err(Refused::Busy),
+            Entry::Busy => Err(Refused::Busy),
+            Entry::Throttled => Err(Refused::Throttled),
         }
     }
 
@@ -152,7 +148,7 @@ impl Login {
     fn remembers(&self, digest: &[u8; 32]) -> bool {
         let mut proofs = self.proofs.borrow_mut();
         let is_good = |proof: &&mut Proof| {
-            proof.until > self.clock.now() && Arc::ptr_eq(&proof.accounts, &self.verifier.accounts())
+            proof.until > self.clock.now() && Arc::ptr_eq(&proof.accounts, &self.entrance.verifier().accounts())
         };
         proofs.touch(digest).as_ref().is_some_and(is_good)
     }

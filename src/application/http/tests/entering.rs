@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::session::accounts::tests::cheap;
+use crate::session::entrance::Entrance;
 use crate::session::throttle::SharedThrottle;
 use crate::session::verifier::Verifier;
 use base64ct::{Base64, Encoding};
@@ -10,6 +11,10 @@ use std::os::unix::fs::PermissionsExt;
 fn realm(path: &str, accounts: &[&str]) -> Realm {
     let accounts = accounts.iter().map(|name| (*name).to_owned()).collect();
     Realm { path: PathPrefix::new(path), name: "the \"lab\"".into(), accounts }
+}
+
+fn entrance(house: &House, verifier: Verifier) -> Entrance {
+    Entrance::new(house.bench.clock(), verifier, SharedThrottle::default(), Random::from_seed(3))
 }
 
 /// A site with a realm for alice, one for everybody, and a store for alice and bob.
@@ -26,7 +31,7 @@ fn guarded() -> (House, Verifier) {
     };
     let hosts = Hosts { default: host, ..Hosts::default() };
     let verifier = Verifier::inline(cheap(&[("alice", "wonderland"), ("bob", "builder"), ("eve", "apple")]));
-    let login = Login::new(house.bench.clock(), verifier.clone(), SharedThrottle::default(), Random::from_seed(2));
+    let login = Login::new(house.bench.clock(), entrance(&house, verifier.clone()), Random::from_seed(2));
     house.site = Rc::new(house.anew(hosts).with_login(login));
     (house, verifier)
 }
@@ -296,7 +301,7 @@ fn logged(format: LogFormat) -> (House, Rc<RefCell<Vec<String>>>) {
     let write = Box::new(move |line: &str| sink.borrow_mut().push(line.to_owned()));
     let host =
         Host { root: Some(Root::open(&house.www()).unwrap()), realms: vec![realm("/private", &[])], ..Host::default() };
-    let login = Login::new(house.bench.clock(), verifier, SharedThrottle::default(), Random::from_seed(2));
+    let login = Login::new(house.bench.clock(), entrance(&house, verifier), Random::from_seed(2));
     let hosts = Hosts { default: host, ..Hosts::default() };
     house.site = Rc::new(house.anew(hosts).with_login(login).with_access_log(AccessLog { format, write }));
     (house, lines)
