@@ -137,6 +137,8 @@ reasons! {
     TcpReassemblyFull => "tcp-reassembly-full",
     /// The listener's queues are full.
     TcpBacklogFull => "tcp-backlog-full",
+    /// A SYN of a flood, whose sender has to send it again.
+    TcpFlood => "tcp-flood",
     /// A SYN cookie that does not check.
     TcpBadCookie => "tcp-bad-cookie",
     /// The table of connections is full.

@@ -65,6 +65,11 @@ impl Cookies {
         Cookies { random, epoch: 0, current, previous }
     }
 
+    /// A secret key for something else.
+    pub(super) fn secret(&mut self) -> HashKey {
+        HashKey::random(&mut self.random)
+    }
+
     /// The ISS that stands for the SYN with sequence number `irs` and this MSS.
     pub fn make(&mut self, local: SocketAddr, remote: SocketAddr, irs: Seq, mss: u16, now: Instant) -> Seq {
         self.rotate(now);

@@ -19,6 +19,7 @@ pub mod cookie;
 mod embryo;
 pub mod ends;
 mod fast_open;
+mod flood;
 pub mod info;
 pub mod isn;
 mod key_ring;

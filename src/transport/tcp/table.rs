@@ -51,6 +51,7 @@ use crate::transport::tcp::cookie::Cookies;
 use crate::transport::tcp::embryo::Embryo;
 use crate::transport::tcp::ends::Ends;
 use crate::transport::tcp::fast_open::{FastOpenCache, FastOpenKeys};
+use crate::transport::tcp::flood::Flood;
 use crate::transport::tcp::isn::InitialNumbers;
 use crate::transport::tcp::key_ring::KeyRing;
 use crate::transport::tcp::listener::Listener;
@@ -106,6 +107,7 @@ pub struct Tcp {
     events: VecDeque<EventSource>,
     numbers: InitialNumbers,
     cookies: Cookies,
+    flood: Flood,
     ephemeral: Ephemeral,
     /// What earlier connections have learned.
     metrics: MetricsCache,
@@ -137,6 +139,7 @@ impl Tcp {
             events: VecDeque::new(),
             numbers: InitialNumbers::new(random),
             cookies: Cookies::new(random),
+            flood: Flood::default(),
             ephemeral: Ephemeral::new(random),
             metrics: MetricsCache::new(random),
             trace: Trace::default(),

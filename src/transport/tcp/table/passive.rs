@@ -91,6 +91,10 @@ impl Tcp {
         }
         let offset = self.numbers.timestamp_offset(local, remote);
         if listener.must_use_cookies() {
+            let cookies = &mut self.cookies;
+            if !self.flood.admits((local, remote), syn.seq, cx.now, || cookies.secret()) {
+                return Outcome::Dropped(DropReason::TcpFlood);
+            }
             listener.on_cookie(cx.now);
             let config = Rc::clone(&listener.config);
             return self.answer_with_cookie((local, remote), syn, offset, &config, cx);

@@ -32,6 +32,7 @@ fn a_flood_of_syns_is_answered_and_keeps_a_bounded_number() {
     let sent = host.counters.of(Counter::TcpOutSegs);
     for n in 0..20_000u32 {
         let [_, _, a, b] = n.to_be_bytes();
+        host.now += Duration::from_micros(20);
         assert_eq!(host.receive(&syn(([10, 1, a, b], 1).into(), Seq(n)).packet()), Outcome::Answered);
         assert_eq!(host.reply().flags, SA);
     }
@@ -41,6 +42,27 @@ fn a_flood_of_syns_is_answered_and_keeps_a_bounded_number() {
     assert_eq!(host.counters.of(Counter::TcpOutSegs) - sent, 20_000);
     host.pass(Duration::from_secs(600));
     assert!(host.is_empty() && host.tcp.timers.is_empty());
+}
+
+#[test]
+fn in_a_flood_beyond_all_answering_a_client_is_answered_when_it_asks_again() {
+    let (mut host, listener) = flooded();
+    let strangers = |host: &mut Host| {
+        for n in 0..20_000u32 {
+            let [_, _, a, b] = n.to_be_bytes();
+            host.receive(&syn(([10, 1, a, b], 2).into(), Seq(n)).packet());
+            host.sent();
+        }
+    };
+    strangers(&mut host);
+    assert_eq!(host.receive(&syn(PEER, IRS).packet()), Outcome::Dropped(TcpFlood));
+    host.now += Duration::from_secs(1);
+    strangers(&mut host);
+    assert_eq!(host.receive(&syn(PEER, IRS).packet()), Outcome::Answered);
+    let syn_ack = host.reply();
+    let ack = from(PEER, A).seq(IRS + 1).ack(syn_ack.seq + 1).data(b"GET /").packet();
+    assert_eq!(host.receive(&ack), Outcome::Delivered);
+    assert!(host.tcp.accept(listener).is_some());
 }
 
 #[test]
