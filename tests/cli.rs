@@ -262,6 +262,15 @@ fn what_is_wrong_with_an_account_is_said() {
         assert!(said.stderr.contains(complaint), "{words:?}: {}", said.stderr);
         assert_eq!(said.stderr.lines().count(), 1, "{}", said.stderr);
     }
+    let config = folder.path().join("lab.toml");
+    let hash = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+    std::fs::write(&config, behind_an_interface(&format!("[[account]]\nname = \"carol\"\npassword = \"{hash}\"\n")))
+        .unwrap();
+    for action in ["add", "password", "lock", "unlock"] {
+        let said = account(state, &[action, "carol", "--config", config.to_str().unwrap()], "x\n");
+        assert_eq!(said.status, 2, "{action}: {}", said.stderr);
+        assert!(said.stderr.contains("is one of the configuration: change it there"), "{action}: {}", said.stderr);
+    }
     std::fs::write(folder.path().join("file"), "").unwrap();
     let nowhere = account(&folder.path().join("file"), &["list"], "");
     assert_eq!(nowhere.status, 1);

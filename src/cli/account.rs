@@ -71,20 +71,30 @@ enum Action {
     },
 }
 
+impl Action {
+    /// What the configuration says of an account holds, whatever the book says; what the book has under such a name can
+    /// only be removed.
+    fn check(&self, config: &Config) -> Result<(), Failure> {
+        let (Action::Add { name } | Action::Password { name } | Action::Lock { name } | Action::Unlock { name }) = self
+        else {
+            return Ok(());
+        };
+        match config.accounts.iter().any(|account| account.name.as_ref() == name) {
+            true => Err(Failure::Usage(format!("account {name:?} is one of the configuration: change it there"))),
+            false => Ok(()),
+        }
+    }
+}
+
 impl Account {
     pub(super) fn run(&self) -> Result<(), Failure> {
         let config = self.configuration()?;
+        self.action.check(&config)?;
         let database = open(&config)?;
         let book = AccountBook(&database);
         let (name, done, result) = match &self.action {
             Action::List { json } => return list(&config, &book, *json),
-            Action::Add { name } => {
-                if config.accounts.iter().any(|account| account.name.as_ref() == name) {
-                    let message = format!("account {name:?} is one of the configuration: change it there");
-                    return Err(Failure::Usage(message));
-                }
-                (name, "added", book.add(&entry(name)?))
-            }
+            Action::Add { name } => (name, "added", book.add(&entry(name)?)),
             Action::Password { name } => {
                 let Entry { password, scram, .. } = entry(name)?;
                 (name, "has another password", book.change(name, &Change::Password(password, scram)))
@@ -93,7 +103,10 @@ impl Account {
             Action::Unlock { name } => (name, "unlocked", book.change(name, &Change::Lock(false))),
             Action::Remove { name } => (name, "removed", book.change(name, &Change::Remove)),
         };
-        result.map_err(|error| explained(&config, name, &error))?;
+        result.map_err(|error| match error {
+            BookError::Database(error) => Failure::running(error.to_string()),
+            error => Failure::Usage(error.to_string()),
+        })?;
         super::print(&format!("{name}: {done}; {}\n", self.tell(&config)));
         Ok(())
     }
@@ -144,17 +157,6 @@ fn entry(name: &str) -> Result<Entry, Failure> {
     // What SCRAM takes is printable ASCII; a password of other characters is for the other mechanisms.
     let scram = password::scram(&password)?;
     Ok(Entry { name: name.to_owned(), password: password::hash(&password)?, scram, is_locked: false, made_at })
-}
-
-fn explained(config: &Config, name: &str, error: &BookError) -> Failure {
-    let is_of_file = config.accounts.iter().any(|account| account.name.as_ref() == name);
-    match error {
-        BookError::Unknown(_) if is_of_file => {
-            Failure::Usage(format!("account {name:?} is one of the configuration: change it there"))
-        }
-        BookError::Database(error) => Failure::running(error.to_string()),
-        error => Failure::Usage(error.to_string()),
-    }
 }
 
 fn list(config: &Config, book: &AccountBook<'_>, as_json: bool) -> Result<(), Failure> {

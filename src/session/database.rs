@@ -104,6 +104,10 @@ impl Database {
         connection.busy_timeout(PATIENCE)?;
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
         connection.pragma_update(None, "synchronous", "FULL")?;
+        // Nothing is written, and nobody waited for, where the layout is that of this program already.
+        if connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))? == VERSION {
+            return Ok(Database(Mutex::new(connection)));
+        }
         let change = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let version: u32 = change.pragma_query_value(None, "user_version", |row| row.get(0))?;
         let missing = STEPS.get(version as usize..).ok_or(DatabaseError::Newer(version))?;
