@@ -2,12 +2,14 @@
 
 mod byte_ranges;
 mod packed;
+mod read_ahead;
 
 pub(super) use byte_ranges::ByteRanges;
 pub(super) use packed::{Packed, Permits};
 
 use crate::base::buffers::Buffer;
 use bytes::Bytes;
+use read_ahead::ReadAhead;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -31,7 +33,7 @@ pub struct Body(Form);
 #[derive(Debug)]
 enum Form {
     Whole(Bytes),
-    File { file: File, left: u64 },
+    File(Box<ReadAhead>),
     Parts(Box<ByteRanges>),
     Packed(Box<Packed>),
 }
@@ -53,7 +55,7 @@ impl Body {
                 if first > 0 {
                     file.seek(SeekFrom::Start(first))?;
                 }
-                Form::File { file, left: length }
+                Form::File(Box::new(ReadAhead::new(file, length)))
             }
         }))
     }
@@ -72,7 +74,7 @@ impl Body {
     pub(super) fn length(&self) -> Option<u64> {
         match &self.0 {
             Form::Whole(octets) => Some(octets.len() as u64),
-            Form::File { left, .. } => Some(*left),
+            Form::File(file) => Some(file.left()),
             Form::Parts(parts) => Some(parts.length()),
             Form::Packed(_) => None,
         }
@@ -95,8 +97,7 @@ impl Body {
         match &mut self.0 {
             Form::Whole(octets) if octets.is_empty() => Ok(None),
             Form::Whole(octets) => Ok(Some(std::mem::take(octets))),
-            Form::File { left: 0, .. } => Ok(None),
-            Form::File { file, left } => piece(file, left).map(Some),
+            Form::File(file) => file.next(),
             Form::Parts(parts) => parts.next(),
             Form::Packed(packed) => packed.next(),
         }
@@ -122,7 +123,7 @@ fn piece_of(file: &mut File, left: &mut u64, most: usize) -> io::Result<Bytes> {
     while let Some(room) = buffer.room().get_mut(filled..wanted).filter(|room| !room.is_empty()) {
         match file.read(room) {
             Ok(0) => {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was sent"));
+                return Err(shorter());
             }
             Ok(octets) => filled += octets,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -131,4 +132,8 @@ fn piece_of(file: &mut File, left: &mut u64, most: usize) -> io::Result<Bytes> {
     }
     *left -= filled as u64;
     Ok(buffer.freeze(0..filled))
+}
+
+fn shorter() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the file became shorter while it was sent")
 }
