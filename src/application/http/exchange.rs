@@ -8,6 +8,7 @@ use super::emit::{self, After};
 use super::facts::Facts;
 use super::guard::{self, Verdict};
 use super::head::{Head, Search};
+use super::incoming::Incoming;
 use super::upload::Upload;
 use super::wire::{Fault, Pace, Wire};
 use crate::application::server::{Connection, Requested};

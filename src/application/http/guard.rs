@@ -11,11 +11,10 @@ use super::answer::{self, closing};
 use super::body::Body;
 use super::files::Store;
 use super::host::Host;
+use super::incoming::Incoming;
 use super::realms::Realm;
-use super::upload::Upload;
 use super::wire::Fault;
 use super::{Site, files, put, sink};
-use crate::application::server::Connection;
 use http::header::{ALLOW, AUTHORIZATION, EXPECT, HOST, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
 use http::{Method, Response, StatusCode, Version};
@@ -142,13 +141,13 @@ fn treat(
 }
 
 /// Does what takes the body or time, and answers; and who it was that asked, as far as that was asked for.
-pub(super) async fn answer_with_body<S: Connection>(
+pub(super) async fn answer_with_body(
     verdict: Verdict,
     site: &Site,
     asker: Asker,
     head: &Parts,
     least: Option<u64>,
-    upload: &mut Upload<'_, '_, S>,
+    upload: &mut impl Incoming,
 ) -> Result<(Response<Body>, Option<String>), Fault> {
     let host = site.hosts.of(head);
     let finish = |response| host.finish(site, head, asker.is_encrypted, response);
@@ -183,12 +182,7 @@ fn realm<'a>(site: &Site, host: &'a Host, head: &Parts) -> Option<&'a Realm> {
     Realm::of(&host.realms, &parts).or_else(|| Store::of(&host.stores, &parts).map(|store| &store.realm))
 }
 
-async fn put<S: Connection>(
-    site: &Site,
-    host: &Host,
-    head: &Parts,
-    upload: &mut Upload<'_, '_, S>,
-) -> Result<Response<Body>, Fault> {
+async fn put(site: &Site, host: &Host, head: &Parts, upload: &mut impl Incoming) -> Result<Response<Body>, Fault> {
     let Ok(Target::Path { parts, .. }) = check(site, head) else { return Ok(answer::status(StatusCode::BAD_REQUEST)) };
     match (Store::of(&host.stores, &parts), &host.root) {
         (Some(store), Some(root)) => put::answer(site, root, store, head, &parts, upload).await,

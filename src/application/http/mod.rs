@@ -12,7 +12,8 @@
 //! ```
 //!
 //! Octets come in as the slices the stack received and go out as buffers it sends from; [`wire`] holds the deadlines.
-//! Who answers ([`guard`] and below) sees the request and response types of the `http` crate and no wire format.
+//! Who answers ([`guard`] and below) sees the request and response types of the `http` crate, an [`incoming`] body, and
+//! no wire format.
 //!
 //! Who answers what: 400 [`head`], `presentation::chunked` and [`guard`]; 401, 403 [`realms`]; 404, 405, 406, 412, 416
 //! [`files`]; 408 [`wire`]; 409, 415, 507 [`put`]; 413, 414, 417, 429, 501 [`guard`]; 431, 505 [`head`]; 503 [`connection`].
@@ -32,6 +33,7 @@ mod files;
 mod guard;
 mod head;
 mod host;
+mod incoming;
 mod put;
 mod range;
 mod realms;

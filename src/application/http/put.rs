@@ -5,9 +5,8 @@ use super::answer::{self, closing};
 use super::body::Body;
 use super::files::{Place, Root, Store};
 use super::guard::Names;
-use super::upload::Upload;
+use super::incoming::Incoming;
 use super::wire::Fault;
-use crate::application::server::Connection;
 use crate::session::errands::Busy;
 use http::header::{CONTENT_ENCODING, CONTENT_RANGE};
 use http::request::Parts;
@@ -34,13 +33,13 @@ pub(super) fn refuse(store: &Store, head: &Parts, least: Option<u64>, is_folder:
 }
 
 /// Does what the request asks for.
-pub(super) async fn answer<S: Connection>(
+pub(super) async fn answer(
     site: &Site,
     root: &Root,
     store: &Store,
     head: &Parts,
     names: &Names<'_>,
-    upload: &mut Upload<'_, '_, S>,
+    upload: &mut impl Incoming,
 ) -> Result<Response<Body>, Fault> {
     let place = match Place::find(root, site.moment(), names, &head.headers) {
         Ok(place) => place,
@@ -75,12 +74,7 @@ pub(super) async fn answer<S: Connection>(
     })
 }
 
-async fn delete<S: Connection>(
-    site: &Site,
-    place: Place,
-    store: &Store,
-    upload: &mut Upload<'_, '_, S>,
-) -> Result<Response<Body>, Fault> {
+async fn delete(site: &Site, place: Place, store: &Store, upload: &mut impl Incoming) -> Result<Response<Body>, Fault> {
     if !upload.discard(store.limit).await? {
         return Ok(refused(StatusCode::PAYLOAD_TOO_LARGE, false));
     }

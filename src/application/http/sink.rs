@@ -6,9 +6,8 @@
 
 use super::answer;
 use super::body::Body;
-use super::upload::Upload;
+use super::incoming::Incoming;
 use super::wire::Fault;
-use crate::application::server::Connection;
 use http::{Method, Response};
 use serde_json::json;
 use sha2::{Digest, Sha256};
@@ -22,10 +21,7 @@ pub(super) fn is_at(parts: &[Cow<'_, [u8]>]) -> bool {
 }
 
 /// Answers a request to the sink.
-pub(super) async fn answer<S: Connection>(
-    method: &Method,
-    upload: &mut Upload<'_, '_, S>,
-) -> Result<Response<Body>, Fault> {
+pub(super) async fn answer(method: &Method, upload: &mut impl Incoming) -> Result<Response<Body>, Fault> {
     let mut digest = Sha256::new();
     let mut octets = 0;
     while let Some(piece) = upload.next().await? {

@@ -1,7 +1,8 @@
-//! The body of a request, as who answers it reads it: slices of what was received.
+//! The body of an HTTP/1.1 request: slices of what was received.
 
 use super::exchange::Exchange;
 use super::head::{Framing, Head};
+use super::incoming::Incoming;
 use super::wire::{Fault, Pace};
 use crate::application::server::Connection;
 use crate::presentation::chunked::{self, Piece};
@@ -34,16 +35,23 @@ impl<'a, 'w, S: Connection> Upload<'a, 'w, S> {
         Upload { exchange, rest, expects_word, pace }
     }
 
-    /// True once nothing more is to come of it.
-    pub(super) fn is_ended(&self) -> bool {
-        match &self.rest {
-            Rest::Length(left) => *left == 0,
-            Rest::Chunks(decoder) => decoder.is_ended(),
+    fn piece(&mut self) -> Result<Piece, Fault> {
+        let input = &mut self.exchange.input;
+        match &mut self.rest {
+            Rest::Length(0) => Ok(Piece::End),
+            Rest::Length(_) if input.is_empty() => Ok(Piece::More),
+            Rest::Length(left) => {
+                let octets = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+                *left -= octets as u64;
+                Ok(Piece::Data(input.split_to(octets)))
+            }
+            Rest::Chunks(decoder) => decoder.next(input).map_err(|_| StatusCode::BAD_REQUEST.into()),
         }
     }
+}
 
-    /// The next piece; `None` at the end.
-    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
+impl<S: Connection> Incoming for Upload<'_, '_, S> {
+    async fn next(&mut self) -> Result<Option<Bytes>, Fault> {
         loop {
             match self.piece()? {
                 Piece::Data(octets) => {
@@ -63,29 +71,10 @@ impl<'a, 'w, S: Connection> Upload<'a, 'w, S> {
         }
     }
 
-    fn piece(&mut self) -> Result<Piece, Fault> {
-        let input = &mut self.exchange.input;
-        match &mut self.rest {
-            Rest::Length(0) => Ok(Piece::End),
-            Rest::Length(_) if input.is_empty() => Ok(Piece::More),
-            Rest::Length(left) => {
-                let octets = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
-                *left -= octets as u64;
-                Ok(Piece::Data(input.split_to(octets)))
-            }
-            Rest::Chunks(decoder) => decoder.next(input).map_err(|_| StatusCode::BAD_REQUEST.into()),
+    fn is_ended(&self) -> bool {
+        match &self.rest {
+            Rest::Length(left) => *left == 0,
+            Rest::Chunks(decoder) => decoder.is_ended(),
         }
-    }
-
-    /// Reads and forgets the rest, if it is not longer than `limit`; false if it is.
-    pub(super) async fn discard(&mut self, limit: u64) -> Result<bool, Fault> {
-        let mut octets = 0;
-        while let Some(piece) = self.next().await? {
-            octets += piece.len() as u64;
-            if octets > limit {
-                return Ok(false);
-            }
-        }
-        Ok(true)
     }
 }
