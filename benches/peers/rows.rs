@@ -40,6 +40,7 @@ pub const ROWS: &[Row] = &[
         lines: &[
             line("3 out", "the stack sends / smoltcp", Unit::BitsPerSecond, AtLeast(20.0)),
             line("3 in", "the stack receives / smoltcp", Unit::BitsPerSecond, AtLeast(5.0)),
+            line("3 reno", "the same, from a sender without pacing", Unit::BitsPerSecond, AtLeast(5.0)),
         ],
         once: false,
         set_up: streams::set_up,

@@ -11,22 +11,29 @@ use std::time::Duration;
 /// What the client writes at once.
 const PIECE: usize = 1 << 20;
 
-/// As the daemon is by default.
+/// As the daemon is by default; and once more from a sender that does not pace itself, where the receiver is the limit.
 pub fn set_up(plan: &Plan) -> Result<Duel, String> {
-    Ok(against_smoltcp(plan, ""))
+    let run = plan.run;
+    Ok(against_smoltcp("", move |client| {
+        let unpaced = client.connect(&format!("{DAEMON}:9"));
+        rustix::net::sockopt::set_tcp_congestion(&unpaced, "reno").unwrap();
+        let unpaced = load::write(unpaced, PIECE, run).bits_per_second();
+        [both_ways(client, run), vec![unpaced]].concat()
+    }))
 }
 
 /// Without the kernel's offloads, which smoltcp has none of.
 pub fn set_up_without_offload(plan: &Plan) -> Result<Duel, String> {
-    Ok(against_smoltcp(plan, "offload = false"))
+    let run = plan.run;
+    Ok(against_smoltcp("offload = false", move |client| both_ways(client, run)))
 }
 
-fn against_smoltcp(plan: &Plan, interface: &str) -> Duel {
-    let run = plan.run;
+fn against_smoltcp(interface: &str, work: impl Fn(&Namespace) -> Vec<f64> + Clone + 'static) -> Duel {
     let site = Site::new(interface, "");
-    let ours = move || both_ways(site.client(), run);
+    let on_us = work.clone();
+    let ours = move || on_us(site.client());
     let smoltcp = Smoltcp::start();
-    let peer = move || both_ways(smoltcp.client(), run);
+    let peer = move || work(smoltcp.client());
     Duel { ours: Box::new(ours), peer: Some(Box::new(peer)) }
 }
 
