@@ -240,12 +240,12 @@ impl Guest for DaemonGuest {
         let read = self.common.configuration().and_then(|config| {
             let tls = self.common.tls.as_ref();
             let identities = tls.map(|_| identities(&config, self.common.clock)).transpose()?;
-            Ok((accounts(&config)?, identities))
+            self.common.verifier.change(|_| accounts(&config))?;
+            Ok(identities)
         });
         match read {
-            Ok((accounts, identities)) => {
-                let count = accounts.names().count();
-                self.common.verifier.replace(accounts);
+            Ok(identities) => {
+                let count = self.common.verifier.accounts().names().count();
                 if let (Some(tls), Some(identities)) = (&self.common.tls, identities) {
                     log::info!("reloaded {} certificates", identities.len());
                     tls.certificates().replace(identities);

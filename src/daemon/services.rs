@@ -17,6 +17,7 @@ use crate::presentation::tls::Acceptor;
 use crate::session::clock::Clock;
 use crate::session::entrance::Entrance;
 use crate::session::net::Net;
+use crate::session::rights::Service;
 use crate::session::tcp::{ListenOptions, TcpListener};
 use crate::session::udp::UdpSocket;
 use crate::stack::siblings::Place;
@@ -149,13 +150,13 @@ impl Services<'_> {
     }
 
     fn login(&self) -> Result<Login, Failure> {
-        Ok(Login::new(self.clock(), self.entrance()?, random()?))
+        Ok(Login::new(self.clock(), self.entrance(Service::Web)?, random()?))
     }
 
     /// The way in, with randomness of its own.
-    fn entrance(&self) -> Result<Entrance, Failure> {
+    fn entrance(&self, service: Service) -> Result<Entrance, Failure> {
         let (verifier, throttle) = (self.common.verifier.clone(), self.common.throttle.clone());
-        Ok(Entrance::new(self.clock(), verifier, throttle, random()?))
+        Ok(Entrance::new(self.clock(), verifier, throttle, random()?, service))
     }
 
     fn start_pop3(&self, pop3: &config::Pop3) -> Result<(), Failure> {
@@ -168,7 +169,7 @@ impl Services<'_> {
         let service = Rc::new(pop3::Service {
             config: settings,
             clock: self.clock(),
-            entrance: self.entrance()?,
+            entrance: self.entrance(Service::Pop3)?,
             mailboxes: self.mailboxes(),
             errands: self.common.errands.clone(),
             delays: self.common.login_delays.clone(),
@@ -206,7 +207,7 @@ impl Services<'_> {
         let service = Rc::new(smtp::Service {
             config: settings,
             clock: self.clock(),
-            entrance: self.entrance()?,
+            entrance: self.entrance(Service::Submission)?,
             mailboxes: self.mailboxes().with_quota(self.common.quota.clone()),
             errands: self.common.errands.clone(),
             visitors: self.common.visitors.clone(),

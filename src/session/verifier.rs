@@ -4,7 +4,7 @@
 //! One check at a time bounds processor and memory, and what waits is bounded; an attempt that finds too many
 //! waiting is told so at once.
 
-use crate::session::accounts::Accounts;
+use crate::session::accounts::{self, Accounts, HashError};
 use crate::session::errands::{Errand, Errands};
 use std::future::Future;
 use std::io;
@@ -30,13 +30,16 @@ pub enum Verdict {
 #[derive(Clone, Debug)]
 pub struct Verifier {
     accounts: Arc<Mutex<Arc<Accounts>>>,
+    /// Held by whoever makes other accounts of these, so that no change is lost.
+    change: Arc<Mutex<()>>,
     errands: Errands,
 }
 
 impl Verifier {
     /// Checks in place, on the caller's thread: for simulations and tests.
     pub fn inline(accounts: Accounts) -> Self {
-        Verifier { accounts: Arc::new(Mutex::new(Arc::new(accounts))), errands: Errands::inline() }
+        let accounts = Arc::new(Mutex::new(Arc::new(accounts)));
+        Verifier { accounts, change: Arc::default(), errands: Errands::inline() }
     }
 
     /// Checks on a thread that ends with the last clone. `wake` is called after each verdict, to get the
@@ -51,12 +54,29 @@ impl Verifier {
     /// The same accounts and worker for the event loop of another thread, which `wake` gets out of its wait.
     #[must_use]
     pub fn waking(&self, wake: impl Fn() + Send + Sync + 'static) -> Self {
-        Verifier { accounts: Arc::clone(&self.accounts), errands: self.errands.waking(wake) }
+        Verifier { errands: self.errands.waking(wake), ..self.clone() }
     }
 
     /// Puts other accounts in place, for checks that begin after this.
     pub fn replace(&self, accounts: Accounts) {
         *lock(&self.accounts) = Arc::new(accounts);
+    }
+
+    /// Puts in place what `make` makes of the accounts as they are, one change after the other. What it reads or writes
+    /// meanwhile nobody else does who changes them here.
+    ///
+    /// # Errors
+    /// Those of `make`; then they stay as they are.
+    pub fn change<E>(&self, make: impl FnOnce(&Accounts) -> Result<Accounts, E>) -> Result<(), E> {
+        let _turn = lock(&self.change);
+        self.replace(make(&self.accounts())?);
+        Ok(())
+    }
+
+    /// The PHC string of a password, worked out where passwords are checked.
+    pub fn hash(&self, password: &[u8]) -> Errand<Result<String, HashError>> {
+        let password = password.to_owned();
+        self.errands.send(move || accounts::hash(&password))
     }
 
     /// The accounts as they are.

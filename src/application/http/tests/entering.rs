@@ -14,7 +14,13 @@ fn realm(path: &str, accounts: &[&str]) -> Realm {
 }
 
 fn entrance(house: &House, verifier: Verifier) -> Entrance {
-    Entrance::new(house.bench.clock(), verifier, SharedThrottle::default(), Random::from_seed(3))
+    Entrance::new(
+        house.bench.clock(),
+        verifier,
+        SharedThrottle::default(),
+        Random::from_seed(3),
+        crate::session::rights::Service::Web,
+    )
 }
 
 /// A site with a realm for alice, one for everybody, and a store for alice and bob.
