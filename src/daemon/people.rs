@@ -6,11 +6,33 @@ use crate::session::account_book::{AccountBook, Entry};
 use crate::session::accounts::Accounts;
 use crate::session::database::Database;
 use crate::session::rights::Rights;
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Where the database is.
 pub fn database_path(config: &Config) -> PathBuf {
     config.state_path().join("state.db")
+}
+
+/// Opens the database for a daemon that runs. Where nothing can be kept, sessions last as long as it does.
+///
+/// # Errors
+/// It is there and can't be used: what is in it must not be lost sight of.
+pub fn database(config: &Config) -> Result<Arc<Database>, Failure> {
+    let (state, path) = (config.state_path(), database_path(config));
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(state);
+    let opened = match made {
+        Err(error) if !path.exists() => {
+            log::warn!("login sessions end with the daemon: {}: {error}", state.display());
+            Database::in_memory()
+        }
+        _ => Database::open(&path),
+    };
+    opened
+        .map(Arc::new)
+        .map_err(|error| Failure::running(format!("the login sessions can't be kept: {}: {error}", path.display())))
 }
 
 /// Those who may come in. An account of the configuration is what the configuration says, whatever the book has under

@@ -252,13 +252,15 @@ pub(crate) mod tests {
 
     /// Hashes that cost next to nothing, for tests of everything but the hash.
     pub(crate) fn cheap(pairs: &[(&str, &str)]) -> Accounts {
+        Accounts::new(pairs.iter().map(|(name, password)| (*name, cheap_hash(password)))).unwrap()
+    }
+
+    /// One such hash.
+    pub(crate) fn cheap_hash(password: &str) -> String {
         let params = argon2::Params::new(8, 1, 1, None).unwrap();
         let argon2 = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
-        let hashed = pairs.iter().map(|(name, password)| {
-            let hash: PasswordHash = argon2.hash_password_with_salt(password.as_bytes(), b"saltsalt").unwrap();
-            (*name, hash.to_string())
-        });
-        Accounts::new(hashed).unwrap()
+        let hash: PasswordHash = argon2.hash_password_with_salt(password.as_bytes(), b"saltsalt").unwrap();
+        hash.to_string()
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 use crate::session::accounts::{self, Accounts, HashError};
 use crate::session::errands::{Errand, Errands};
+use crate::session::sasl::scram::Entry;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -73,10 +74,14 @@ impl Verifier {
         Ok(())
     }
 
-    /// The PHC string of a password, worked out where passwords are checked.
-    pub fn hash(&self, password: &[u8]) -> Errand<Result<String, HashError>> {
+    /// What is kept of a new password: the PHC string, and what SCRAM needs of it if it takes such a password. Worked out
+    /// where passwords are checked.
+    pub fn prepare(&self, password: &[u8], salt: [u8; 16]) -> Errand<Result<(String, Option<String>), HashError>> {
         let password = password.to_owned();
-        self.errands.send(move || accounts::hash(&password))
+        self.errands.send(move || {
+            let scram = Entry::of(&password, &salt).map(|entry| entry.to_string());
+            Ok((accounts::hash(&password)?, scram))
+        })
     }
 
     /// The accounts as they are.
@@ -132,5 +137,17 @@ mod tests {
         verifier.clone().replace(cheap(&[("alice", "new")]));
         assert_eq!(block_on(verifier.verify("alice", b"old")), Verdict::Refused);
         assert_eq!(block_on(verifier.verify("alice", b"new")), Verdict::Accepted);
+    }
+
+    #[test]
+    fn a_change_is_made_of_the_accounts_as_they_are_or_not_at_all() {
+        let verifier = Verifier::inline(cheap(&[("alice", "old")]));
+        let (hash, scram) = block_on(verifier.prepare(b"new word", [1; 16])).unwrap().unwrap();
+        verifier.change(|now| now.clone().with_password("alice", &hash, scram.as_deref())).unwrap();
+        assert_eq!(block_on(verifier.verify("alice", b"new word")), Verdict::Accepted);
+        assert!(verifier.accounts().all_have_scram());
+        assert!(verifier.change(|now| now.clone().with_password("bob", &hash, None)).is_err());
+        assert_eq!(block_on(verifier.verify("alice", b"new word")), Verdict::Accepted);
+        assert_eq!(block_on(verifier.prepare("grün".as_bytes(), [1; 16])).unwrap().unwrap().1, None);
     }
 }

@@ -87,7 +87,7 @@ fn the_session_that_was_unused_for_longest_makes_room() {
     assert!(finds(&logins, &newest, 301));
     let listed = block_on(logins.list("alice", &newest, at(301))).unwrap();
     let listed: Vec<(Duration, bool)> = listed.iter().map(|(login, is_own)| (login.opened_at, *is_own)).collect();
-    assert_eq!(listed, [(at(300), true), (at(0), false), (at(2), false)]);
+    assert_eq!(listed, [(at(2), false), (at(0), false), (at(300), true)]);
 }
 
 #[test]

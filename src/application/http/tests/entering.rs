@@ -10,7 +10,8 @@ use std::os::unix::fs::PermissionsExt;
 
 fn realm(path: &str, accounts: &[&str]) -> Realm {
     let accounts = accounts.iter().map(|name| (*name).to_owned()).collect();
-    Realm { path: PathPrefix::new(path), name: "the \"lab\"".into(), accounts }
+    let name = "the \"lab\"".into();
+    Realm { path: PathPrefix::new(path), name, accounts, roles: Vec::new(), by_form: false }
 }
 
 fn entrance(house: &House, verifier: Verifier) -> Entrance {
