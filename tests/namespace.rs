@@ -45,6 +45,8 @@ mod namespace_mail_kills;
 mod namespace_many;
 #[path = "namespace/offload.rs"]
 mod namespace_offload;
+#[path = "namespace/people.rs"]
+mod namespace_people;
 #[path = "namespace/pop3.rs"]
 mod namespace_pop3;
 #[path = "namespace/queues.rs"]

@@ -36,6 +36,18 @@ pub enum Outcome {
     Over(Heard),
 }
 
+impl Outcome {
+    /// What came of an attempt to come in as `name`.
+    pub fn of(entry: Entry, name: String) -> Outcome {
+        match entry {
+            Entry::Admitted => Outcome::Admitted(name),
+            Entry::Refused => Outcome::Refused,
+            Entry::Busy => Outcome::Busy,
+            Entry::Throttled => Outcome::Throttled,
+        }
+    }
+}
+
 /// Holds an exchange. Challenges are sent behind `prefix`.
 pub async fn authenticate<S>(
     dialogue: &mut Dialogue<'_, S>,
@@ -66,17 +78,9 @@ where
             None => exchange.opening().to_vec(),
             Some(Step::Challenge(challenge)) => challenge,
             Some(Step::Password(name, password)) => {
-                return Ok(match entrance.check(peer, &name, &password).await {
-                    Entry::Admitted => Outcome::Admitted(name),
-                    Entry::Refused => Outcome::Refused,
-                    Entry::Busy => Outcome::Busy,
-                    Entry::Throttled => Outcome::Throttled,
-                });
+                return Ok(Outcome::of(entrance.check(peer, &name, &password).await, name));
             }
-            Some(Step::Proven(name)) => {
-                entrance.on_success(peer);
-                return Ok(Outcome::Admitted(name));
-            }
+            Some(Step::Proven(name)) => return Ok(Outcome::of(entrance.on_proof(peer, &name), name)),
             Some(Step::Refused) => {
                 entrance.on_failure(peer);
                 return Ok(Outcome::Refused);

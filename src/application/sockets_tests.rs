@@ -218,7 +218,13 @@ fn mail_is_fetched_over_the_stack() {
     let service = Rc::new(pop3::Service {
         config: pop3::Config::default(),
         clock: cable.clock(),
-        entrance: Entrance::new(cable.clock(), verifier, SharedThrottle::default(), random),
+        entrance: Entrance::new(
+            cable.clock(),
+            verifier,
+            SharedThrottle::default(),
+            random,
+            crate::session::rights::Service::Pop3,
+        ),
         mailboxes: Mailboxes::new(mail.path().join("{user}")),
         errands: Errands::inline(),
         delays: pop3::LoginDelays::default(),

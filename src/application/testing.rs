@@ -36,16 +36,24 @@ impl Lane {
 pub(crate) struct Pipe {
     incoming: Rc<RefCell<Lane>>,
     outgoing: Rc<RefCell<Lane>>,
+    is_encrypted: bool,
 }
 
 /// A pipe that holds up to `room` octets each way.
 pub(crate) fn pipe(room: usize) -> (Pipe, Pipe) {
     let lane = || Rc::new(RefCell::new(Lane { room, ..Lane::default() }));
     let (one, other) = (lane(), lane());
-    (Pipe { incoming: one.clone(), outgoing: other.clone() }, Pipe { incoming: other, outgoing: one })
+    let end = |incoming, outgoing| Pipe { incoming, outgoing, is_encrypted: false };
+    (end(one.clone(), other.clone()), end(other, one))
 }
 
 impl Pipe {
+    /// The same end, taken for one that nobody can read along.
+    pub(crate) fn encrypted(mut self) -> Self {
+        self.is_encrypted = true;
+        self
+    }
+
     /// Everything that is there to read; for the test's own end.
     pub(crate) fn take(&self) -> Vec<u8> {
         let mut lane = self.incoming.borrow_mut();
@@ -149,6 +157,9 @@ impl crate::application::server::Connection for Pipe {
 }
 
 impl crate::application::http::facts::Facts for Pipe {
+    fn is_encrypted(&self) -> bool {
+        self.is_encrypted
+    }
     fn tcp(&self) -> Option<crate::application::http::facts::TcpFacts> {
         Some(crate::application::http::facts::TcpFacts {
             rtt_us: Some(1_500),

@@ -2,7 +2,7 @@
 
 use crate::daemon::failure::Failure;
 use crate::session::accounts;
-use crate::session::sasl::scram::{Entry, ITERATIONS};
+use crate::session::sasl::scram::Entry;
 use std::io::{self, BufRead, IsTerminal};
 
 pub(super) fn run(is_scram: bool) -> Result<(), Failure> {
@@ -47,10 +47,7 @@ pub(super) fn hash(password: &str) -> Result<String, Failure> {
 
 /// What SCRAM needs of a password; `None` if it takes no such password.
 pub(super) fn scram(password: &str) -> Result<Option<String>, Failure> {
-    if !password.bytes().all(|octet| octet.is_ascii_graphic() || octet == b' ') {
-        return Ok(None);
-    }
     let mut salt = [0; 16];
     getrandom::fill(&mut salt).map_err(|error| Failure::running(format!("no randomness can be had: {error}")))?;
-    Ok(Some(Entry::derive(password.as_bytes(), &salt, ITERATIONS).to_string()))
+    Ok(Entry::of(password.as_bytes(), &salt).map(|entry| entry.to_string()))
 }

@@ -23,6 +23,7 @@ use crate::base::limits;
 use crate::base::time::Duration;
 use crate::daemon::units::{ByteCount, Period};
 use crate::datalink::Mac;
+use crate::session::rights::{Rights, Service};
 use crate::transport::tcp::config::{Algorithm, Ecn, MtuProbing, Recall};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -377,6 +378,20 @@ pub struct Account {
     /// What SCRAM needs of the password, as `tapstack password --scram` made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scram: Option<Spanned<String>>,
+    /// Words that pages ask for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<Spanned<String>>,
+    /// What it is for; by default everything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub services: Option<Vec<Service>>,
+}
+
+impl Account {
+    /// What it may.
+    pub fn rights(&self) -> Rights {
+        let roles = self.roles.iter().map(|role| role.as_ref().clone()).collect();
+        Rights { roles, services: self.services.clone() }
+    }
 }
 
 impl fmt::Debug for Account {

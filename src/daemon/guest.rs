@@ -12,13 +12,13 @@ use crate::base::time::{Duration, Instant};
 use crate::daemon::assemble::stack_config;
 use crate::daemon::board::Board;
 use crate::daemon::clock::Clock;
-use crate::daemon::config::Config;
+use crate::daemon::config::{self, Config};
 use crate::daemon::crew::Crew;
 use crate::daemon::event_loop::{EventLoop, Guest};
 use crate::daemon::failure::Failure;
 use crate::daemon::log_file::LogFile;
 use crate::daemon::memory::{self, Memory};
-use crate::daemon::people::accounts;
+use crate::daemon::people::{accounts, database};
 use crate::daemon::services::Services;
 use crate::daemon::show;
 use crate::daemon::tls::{identities, server_tls};
@@ -26,6 +26,7 @@ use crate::physical::frame::{DeviceId, Frame, OutFrame};
 use crate::presentation::tls::ServerTls;
 use crate::presentation::tls::authority::is_due;
 use crate::presentation::tls::description::Description;
+use crate::session::database::Database;
 use crate::session::errands::Errands;
 use crate::session::host::Host;
 use crate::session::net::Net;
@@ -53,6 +54,8 @@ pub struct Common {
     pub clock: Clock,
     /// Who may log in.
     pub verifier: Verifier,
+    /// Login sessions and the book of accounts, if pages need them.
+    pub database: Option<Arc<Database>>,
     /// What failed logins cost, whichever queue they come over.
     pub throttle: SharedThrottle,
     /// What is offered to clients that come encrypted, if any are awaited.
@@ -108,8 +111,10 @@ pub fn run(config: Config, config_path: Option<&Path>, on_ready: impl FnOnce()) 
         LogFile::open(path)
             .map_err(|error| Failure::running(format!("the access log can't be written: {}: {error}", path.display())))
     });
+    let database = config.http.as_ref().and_then(config::Http::pages).map(|_| database(&config)).transpose()?;
     let common = Common {
         tls,
+        database,
         access_log: access_log.transpose()?,
         config: Arc::new(config),
         config_path: config_path.map(Path::to_owned),
@@ -240,12 +245,12 @@ impl Guest for DaemonGuest {
         let read = self.common.configuration().and_then(|config| {
             let tls = self.common.tls.as_ref();
             let identities = tls.map(|_| identities(&config, self.common.clock)).transpose()?;
-            Ok((accounts(&config)?, identities))
+            self.common.verifier.change(|_| accounts(&config))?;
+            Ok(identities)
         });
         match read {
-            Ok((accounts, identities)) => {
-                let count = accounts.names().count();
-                self.common.verifier.replace(accounts);
+            Ok(identities) => {
+                let count = self.common.verifier.accounts().names().count();
                 if let (Some(tls), Some(identities)) = (&self.common.tls, identities) {
                     log::info!("reloaded {} certificates", identities.len());
                     tls.certificates().replace(identities);

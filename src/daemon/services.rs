@@ -1,6 +1,6 @@
 //! The services of the configuration, started on the stack's sockets.
 
-use crate::application::http::{self, AccessLog, Hosts, LogFormat, Login, Root, Site};
+use crate::application::http::{self, AccessLog, Hosts, LogFormat, Login, Pages, Root, Site};
 use crate::application::mailbox::{Mailboxes, delivery};
 use crate::application::pop3;
 use crate::application::secure::{Secured, Upgradable};
@@ -8,6 +8,7 @@ use crate::application::server::{Bounds, Shutdown};
 use crate::application::small::{self, Small};
 use crate::application::smtp::{self, Role};
 use crate::base::random::Random;
+use crate::base::time::Duration;
 use crate::daemon::assemble::tcp_defaults;
 use crate::daemon::config::{self, Listen};
 use crate::daemon::failure::Failure;
@@ -16,7 +17,9 @@ use crate::daemon::log_file::LogFile;
 use crate::presentation::tls::Acceptor;
 use crate::session::clock::Clock;
 use crate::session::entrance::Entrance;
+use crate::session::login::{Logins, Policy};
 use crate::session::net::Net;
+use crate::session::rights::Service;
 use crate::session::tcp::{ListenOptions, TcpListener};
 use crate::session::udp::UdpSocket;
 use crate::stack::siblings::Place;
@@ -109,6 +112,7 @@ impl Services<'_> {
     fn start_http(&self, http: &config::Http) -> Result<(), Failure> {
         let settings = http::Config {
             state_page: http.state_page,
+            is_state_restricted: http.state_page_role.is_some(),
             header_timeout: http.header_timeout.0,
             body_timeout: http.body_timeout.0,
             write_timeout: http.write_timeout.0,
@@ -132,6 +136,16 @@ impl Services<'_> {
             .with_login(self.login()?)
             .with_clients(self.common.http_clients.clone())
             .with_errands(self.common.errands.clone());
+        let site = match (http.pages(), &self.common.database) {
+            (Some((path, port)), Some(database)) => {
+                let logins = Logins::new(Arc::clone(database), self.common.errands.clone(), Policy::default());
+                if self.place.index == 0 {
+                    self.net.spawn(expire(logins.clone(), self.clock()));
+                }
+                site.with_pages(Pages::new(path, port, logins, self.mailboxes()))
+            }
+            _ => site,
+        };
         let site = Rc::new(match (&self.common.access_log, &http.log) {
             (Some(file), Some(log)) => site.with_access_log(access_log_of(file.clone(), log.format)),
             _ => site,
@@ -149,13 +163,13 @@ impl Services<'_> {
     }
 
     fn login(&self) -> Result<Login, Failure> {
-        Ok(Login::new(self.clock(), self.entrance()?, random()?))
+        Ok(Login::new(self.clock(), self.entrance(Service::Web)?, random()?))
     }
 
     /// The way in, with randomness of its own.
-    fn entrance(&self) -> Result<Entrance, Failure> {
+    fn entrance(&self, service: Service) -> Result<Entrance, Failure> {
         let (verifier, throttle) = (self.common.verifier.clone(), self.common.throttle.clone());
-        Ok(Entrance::new(self.clock(), verifier, throttle, random()?))
+        Ok(Entrance::new(self.clock(), verifier, throttle, random()?, service))
     }
 
     fn start_pop3(&self, pop3: &config::Pop3) -> Result<(), Failure> {
@@ -168,7 +182,7 @@ impl Services<'_> {
         let service = Rc::new(pop3::Service {
             config: settings,
             clock: self.clock(),
-            entrance: self.entrance()?,
+            entrance: self.entrance(Service::Pop3)?,
             mailboxes: self.mailboxes(),
             errands: self.common.errands.clone(),
             delays: self.common.login_delays.clone(),
@@ -206,7 +220,7 @@ impl Services<'_> {
         let service = Rc::new(smtp::Service {
             config: settings,
             clock: self.clock(),
-            entrance: self.entrance()?,
+            entrance: self.entrance(Service::Submission)?,
             mailboxes: self.mailboxes().with_quota(self.common.quota.clone()),
             errands: self.common.errands.clone(),
             visitors: self.common.visitors.clone(),
@@ -257,6 +271,19 @@ async fn sweep(service: Rc<smtp::Service>) {
     }
 }
 
+/// How often it is looked for sessions that are over.
+const EXPIRY: Duration = Duration::from_secs(600);
+
+/// Forgets login sessions that are over.
+async fn expire(logins: Logins, clock: Rc<dyn Clock>) {
+    loop {
+        if let Err(trouble) = logins.expire(clock.unix_time()).await {
+            log::warn!("login sessions that are over are not forgotten: {trouble:?}");
+        }
+        clock.sleep_until(clock.now() + EXPIRY).await;
+    }
+}
+
 /// What POP3 is called in TLS (RFC 7301 §6).
 const POP3: &[&str] = &["pop3"];
 /// What SMTP is called in TLS by Exim, the one program that says so; there is no registered name.
@@ -273,12 +300,18 @@ fn hosts(http: &config::Http) -> Result<Hosts, Failure> {
                 .map_err(|error| Failure::running(format!("the pages can't be read: {}: {error}", path.display())))
         };
         let root = site.root().map(open).transpose()?.map(|root| root.in_manner(site.manner()));
+        let host = |root| {
+            let mut host = site.host(root);
+            // The last of those for the same path is the one that counts.
+            host.realms.extend(http.state_realm());
+            host
+        };
         if names.is_empty() {
-            hosts.default = site.host(root);
+            hosts.default = host(root);
             continue;
         }
         for name in names {
-            hosts.named.insert(name.as_ref().clone(), site.host(root.clone()));
+            hosts.named.insert(name.as_ref().clone(), host(root.clone()));
         }
     }
     Ok(hosts)

@@ -9,7 +9,8 @@ use crate::base::time::Duration;
 use crate::session::accounts::is_name;
 use crate::session::database::{Database, DatabaseError};
 use crate::session::login;
-use rusqlite::{Connection, params};
+use crate::session::rights::{ROLES, Rights, Service};
+use rusqlite::{Connection, OptionalExtension, params};
 use std::fmt;
 
 /// Accounts in a book. Each is part of every look-up of a name, in memory.
@@ -28,6 +29,8 @@ pub struct Entry {
     pub is_locked: bool,
     /// When it was made, since 1970.
     pub made_at: Duration,
+    /// What it may.
+    pub rights: Rights,
 }
 
 /// Why the book stays as it is.
@@ -41,6 +44,8 @@ pub enum BookError {
     Unknown(String),
     /// The book is full.
     Full,
+    /// That would be too many roles.
+    Roles(String),
     /// The database says why.
     Database(DatabaseError),
 }
@@ -52,6 +57,7 @@ impl fmt::Display for BookError {
             BookError::Known(name) => write!(f, "there is an account {name:?} already"),
             BookError::Unknown(name) => write!(f, "there is no account {name:?} in the book"),
             BookError::Full => write!(f, "there are {MOST} accounts already"),
+            BookError::Roles(name) => write!(f, "an account has up to {ROLES} roles, and {name:?} would have more"),
             BookError::Database(error) => error.fmt(f),
         }
     }
@@ -72,6 +78,10 @@ pub enum Change {
     Password(String, Option<String>),
     /// Locked, or not any more.
     Lock(bool),
+    /// Roles that it has from now on, and those that it has no longer.
+    Roles(Vec<String>, Vec<String>),
+    /// The services it is for; `None` is all of them.
+    Services(Option<Vec<Service>>),
     /// The account is no more.
     Remove,
 }
@@ -80,6 +90,17 @@ pub enum Change {
 #[derive(Clone, Copy, Debug)]
 pub struct AccountBook<'a>(pub &'a Database);
 
+impl Change {
+    /// True if who could come in before may not come in after it.
+    fn ends_sessions(&self) -> bool {
+        match self {
+            Change::Password(..) | Change::Lock(true) | Change::Remove => true,
+            // Rights are looked at with each request.
+            Change::Lock(false) | Change::Roles(..) | Change::Services(_) => false,
+        }
+    }
+}
+
 impl AccountBook<'_> {
     /// All entries, by name.
     ///
@@ -87,7 +108,7 @@ impl AccountBook<'_> {
     /// The database can't be read.
     pub fn entries(&self) -> Result<Vec<Entry>, DatabaseError> {
         self.0.with(|sql| {
-            sql.prepare("SELECT name, password, scram, locked, made_at FROM account ORDER BY name")?
+            sql.prepare("SELECT name, password, scram, locked, made_at, roles, services FROM account ORDER BY name")?
                 .query_map((), |row| {
                     Ok(Entry {
                         name: row.get(0)?,
@@ -95,6 +116,7 @@ impl AccountBook<'_> {
                         scram: row.get(2)?,
                         is_locked: row.get(3)?,
                         made_at: Duration::from_secs(row.get::<_, i64>(4)?.max(0).unsigned_abs()),
+                        rights: Rights { roles: words(&row.get::<_, String>(5)?), services: services(row.get(6)?) },
                     })
                 })?
                 .collect()
@@ -109,16 +131,19 @@ impl AccountBook<'_> {
         if !is_name(&entry.name) {
             return Err(BookError::Name(entry.name.clone()));
         }
-        let Entry { name, password, scram, is_locked, made_at } = entry;
+        if entry.rights.roles.len() > ROLES {
+            return Err(BookError::Roles(entry.name.clone()));
+        }
+        let Entry { name, password, scram, is_locked, made_at, rights } = entry;
         let made_at = i64::try_from(made_at.as_secs()).unwrap_or(i64::MAX);
         let (added, count) = self.0.with(|sql| {
             let change = sql.transaction()?;
             let count: u32 = change.query_row("SELECT count(*) FROM account", (), |row| row.get(0))?;
             let added = if count < MOST {
                 change.execute(
-                    "INSERT INTO account (name, password, scram, locked, made_at) VALUES (?1, ?2, ?3, ?4, ?5)
-                     ON CONFLICT DO NOTHING",
-                    params![name, password, scram, is_locked, made_at],
+                    "INSERT INTO account (name, password, scram, locked, made_at, roles, services)
+                     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
+                    params![name, password, scram, is_locked, made_at, rights.roles.join(" "), text(&rights.services)],
                 )?
             } else {
                 0
@@ -133,34 +158,81 @@ impl AccountBook<'_> {
         }
     }
 
-    /// Changes an account, and ends its login sessions.
+    /// Changes an account, and ends its login sessions where nobody could come in any more as they did.
     ///
     /// # Errors
-    /// There is none of that name.
+    /// There is none of that name, or it would have too many roles.
     pub fn change(&self, name: &str, change: &Change) -> Result<(), BookError> {
         let changed = self.0.with(|sql| {
             let transaction = sql.transaction()?;
             let changed = apply(&transaction, name, change)?;
-            if *change != Change::Lock(false) {
+            if change.ends_sessions() {
                 login::close_all(&transaction, name)?;
             }
-            transaction.commit()?;
+            // What is not committed is rolled back.
+            if changed != Changed::TooMuch {
+                transaction.commit()?;
+            }
             Ok(changed)
         })?;
-        if changed == 0 { Err(BookError::Unknown(name.into())) } else { Ok(()) }
+        match changed {
+            Changed::Rows(0) => Err(BookError::Unknown(name.into())),
+            Changed::Rows(_) => Ok(()),
+            Changed::TooMuch => Err(BookError::Roles(name.into())),
+        }
     }
 }
 
-fn apply(sql: &Connection, name: &str, change: &Change) -> rusqlite::Result<usize> {
-    match change {
+/// What a change did.
+#[derive(PartialEq, Eq)]
+enum Changed {
+    Rows(usize),
+    TooMuch,
+}
+
+fn apply(sql: &Connection, name: &str, change: &Change) -> rusqlite::Result<Changed> {
+    let rows = match change {
+        Change::Roles(given, taken) => return change_roles(sql, name, given, taken),
         Change::Password(password, scram) => {
             sql.execute("UPDATE account SET password = ?2, scram = ?3 WHERE name = ?1", params![name, password, scram])
         }
         Change::Lock(is_locked) => {
             sql.execute("UPDATE account SET locked = ?2 WHERE name = ?1", params![name, is_locked])
         }
+        Change::Services(services) => {
+            sql.execute("UPDATE account SET services = ?2 WHERE name = ?1", params![name, text(services)])
+        }
         Change::Remove => sql.execute("DELETE FROM account WHERE name = ?1", [name]),
+    };
+    rows.map(Changed::Rows)
+}
+
+fn change_roles(sql: &Connection, name: &str, given: &[String], taken: &[String]) -> rusqlite::Result<Changed> {
+    let select = "SELECT roles FROM account WHERE name = ?1";
+    let Some(old) = sql.query_row(select, [name], |row| row.get::<_, String>(0)).optional()? else {
+        return Ok(Changed::Rows(0));
+    };
+    let mut roles = words(&old);
+    roles.retain(|role| !taken.contains(role) && !given.contains(role));
+    roles.extend(given.iter().cloned());
+    if roles.len() > ROLES {
+        return Ok(Changed::TooMuch);
     }
+    sql.execute("UPDATE account SET roles = ?2 WHERE name = ?1", params![name, roles.join(" ")]).map(Changed::Rows)
+}
+
+fn words(text: &str) -> Vec<String> {
+    text.split_whitespace().map(str::to_owned).collect()
+}
+
+/// What is no service is none: a newer program may know more of them.
+fn services(text: Option<String>) -> Option<Vec<Service>> {
+    text.map(|text| text.split_whitespace().filter_map(Service::of).collect())
+}
+
+fn text(services: &Option<Vec<Service>>) -> Option<String> {
+    let names = |services: &Vec<Service>| services.iter().map(|service| service.name()).collect::<Vec<_>>().join(" ");
+    services.as_ref().map(names)
 }
 
 #[cfg(test)]
@@ -174,7 +246,7 @@ mod tests {
 
     fn entry(name: &str) -> Entry {
         let (password, made_at) = ("$argon2id$...".into(), Duration::from_secs(7));
-        Entry { name: name.into(), password, scram: None, is_locked: false, made_at }
+        Entry { name: name.into(), password, scram: None, is_locked: false, made_at, rights: Rights::default() }
     }
 
     #[test]
@@ -204,6 +276,30 @@ mod tests {
     }
 
     #[test]
+    fn roles_come_and_go_and_services_are_set() {
+        let database = Database::in_memory().unwrap();
+        let book = AccountBook(&database);
+        let roles = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let rights = Rights { roles: roles(&["admin"]), services: Some(vec![Service::Web]) };
+        book.add(&Entry { rights, ..entry("alice") }).unwrap();
+        let now = || book.entries().unwrap().remove(0).rights;
+        assert_eq!(now(), Rights { roles: roles(&["admin"]), services: Some(vec![Service::Web]) });
+        book.change("alice", &Change::Roles(roles(&["staff", "admin"]), Vec::new())).unwrap();
+        assert_eq!(now().roles, ["staff", "admin"]);
+        book.change("alice", &Change::Roles(Vec::new(), roles(&["staff", "other"]))).unwrap();
+        assert_eq!(now().roles, ["admin"]);
+        for services in [None, Some(Vec::new()), Some(vec![Service::Pop3, Service::Submission])] {
+            book.change("alice", &Change::Services(services.clone())).unwrap();
+            assert_eq!(now().services, services);
+        }
+        let many = (0..ROLES).map(|n| format!("r{n}")).collect();
+        assert!(matches!(book.change("alice", &Change::Roles(many, Vec::new())), Err(BookError::Roles(_))));
+        assert_eq!(now().roles, ["admin"]);
+        let nobody = book.change("bob", &Change::Roles(roles(&["admin"]), Vec::new()));
+        assert!(matches!(nobody, Err(BookError::Unknown(_))));
+    }
+
+    #[test]
     fn whoever_could_not_come_in_any_more_does_not_stay_in() {
         let database = Arc::new(Database::in_memory().unwrap());
         let logins = Logins::new(Arc::clone(&database), Errands::inline(), Policy::default());
@@ -213,6 +309,8 @@ mod tests {
         for (change, stays) in [
             (Change::Lock(true), false),
             (Change::Lock(false), true),
+            (Change::Roles(vec!["admin".into()], Vec::new()), true),
+            (Change::Services(None), true),
             (Change::Password("new".into(), None), false),
             (Change::Remove, false),
         ] {
@@ -224,6 +322,7 @@ mod tests {
                 agent: String::new(),
                 opened_at: now,
                 used_at: now,
+                mark: [0; 32],
             };
             block_on(logins.open(&token, login)).unwrap();
             book.change("alice", &change).unwrap();

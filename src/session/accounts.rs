@@ -8,11 +8,12 @@
 //! Not here: where the work is done ([`crate::session::verifier`]) and what failures cost
 //! ([`crate::session::throttle`]).
 
+use crate::session::rights::{Rights, Service};
 use crate::session::sasl::scram::Entry;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// The longest account name.
@@ -61,9 +62,14 @@ impl fmt::Display for AccountError {
 impl std::error::Error for AccountError {}
 
 /// All accounts.
+#[derive(Clone)]
 pub struct Accounts {
     by_name: BTreeMap<String, PasswordHash>,
     scram: BTreeMap<String, Entry>,
+    /// Of those that have other rights than all have.
+    rights: BTreeMap<String, Rights>,
+    /// Those whose owners can change their password.
+    of_book: BTreeSet<String>,
     decoy: Option<PasswordHash>,
 }
 
@@ -94,7 +100,55 @@ impl Accounts {
             }
         }
         let decoy = by_name.values().next().cloned().or_else(|| parse(DECOY));
-        Ok(Accounts { by_name, scram: BTreeMap::new(), decoy })
+        Ok(Accounts { by_name, scram: BTreeMap::new(), rights: BTreeMap::new(), of_book: BTreeSet::new(), decoy })
+    }
+
+    /// The same with the rights of one.
+    #[must_use]
+    pub fn with_rights(mut self, name: &str, rights: Rights) -> Self {
+        self.rights.insert(name.into(), rights);
+        self
+    }
+
+    /// The same with one that is in the book, so that its owner can change its password.
+    #[must_use]
+    pub fn with_book(mut self, name: &str) -> Self {
+        self.of_book.insert(name.into());
+        self
+    }
+
+    /// The same with another password of one.
+    ///
+    /// # Errors
+    /// There is no such account, or these are not what is kept of a password.
+    pub fn with_password(mut self, name: &str, hash: &str, scram: Option<&str>) -> Result<Self, AccountError> {
+        let parsed = parse(hash).filter(|_| self.by_name.contains_key(name));
+        self.by_name.insert(name.into(), parsed.ok_or_else(|| AccountError::Hash(name.into()))?);
+        self.scram.remove(name);
+        match scram {
+            Some(entry) => self.with_scram(name, entry),
+            None => Ok(self),
+        }
+    }
+
+    /// True if there is such an account, for this service.
+    pub fn admits(&self, name: &str, service: Service) -> bool {
+        self.by_name.contains_key(name) && self.rights.get(name).is_none_or(|rights| rights.allow(service))
+    }
+
+    /// True if there is such an account with one of these roles.
+    pub fn has_one_of(&self, name: &str, roles: &[String]) -> bool {
+        self.by_name.contains_key(name) && self.rights.get(name).is_some_and(|rights| rights.have_one_of(roles))
+    }
+
+    /// True if its owner can change its password: what the configuration says of an account is the configuration's.
+    pub fn is_of_book(&self, name: &str) -> bool {
+        self.of_book.contains(name)
+    }
+
+    /// What is different once the account has another password, and tells nothing of either.
+    pub fn mark(&self, name: &str) -> Option<[u8; 32]> {
+        Some(Sha256::digest(self.by_name.get(name)?.to_string()).into())
     }
 
     /// The same, with what SCRAM needs of an account's password.
@@ -198,13 +252,15 @@ pub(crate) mod tests {
 
     /// Hashes that cost next to nothing, for tests of everything but the hash.
     pub(crate) fn cheap(pairs: &[(&str, &str)]) -> Accounts {
+        Accounts::new(pairs.iter().map(|(name, password)| (*name, cheap_hash(password)))).unwrap()
+    }
+
+    /// One such hash.
+    pub(crate) fn cheap_hash(password: &str) -> String {
         let params = argon2::Params::new(8, 1, 1, None).unwrap();
         let argon2 = Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
-        let hashed = pairs.iter().map(|(name, password)| {
-            let hash: PasswordHash = argon2.hash_password_with_salt(password.as_bytes(), b"saltsalt").unwrap();
-            (*name, hash.to_string())
-        });
-        Accounts::new(hashed).unwrap()
+        let hash: PasswordHash = argon2.hash_password_with_salt(password.as_bytes(), b"saltsalt").unwrap();
+        hash.to_string()
     }
 
     #[test]
@@ -216,6 +272,32 @@ pub(crate) mod tests {
         assert!(!accounts.verify("alice", b""));
         assert!(!accounts.verify("Alice", b"wonder land"));
         assert!(!accounts.verify("bob", b"wonder land"));
+    }
+
+    #[test]
+    fn rights_are_those_of_one_account_and_nobody_has_what_was_not_given() {
+        let rights = Rights { roles: vec!["admin".into()], services: Some(vec![Service::Web]) };
+        let accounts = cheap(&[("alice", "a"), ("bob", "b")]).with_rights("alice", rights).with_book("bob");
+        assert!(accounts.admits("alice", Service::Web) && !accounts.admits("alice", Service::Pop3));
+        assert!(accounts.admits("bob", Service::Pop3) && !accounts.admits("eve", Service::Web));
+        let (admin, staff) = (["admin".to_owned()], ["staff".to_owned()]);
+        assert!(accounts.has_one_of("alice", &admin) && !accounts.has_one_of("alice", &staff));
+        assert!(!accounts.has_one_of("bob", &admin) && !accounts.has_one_of("eve", &admin));
+        assert!(accounts.is_of_book("bob") && !accounts.is_of_book("alice"));
+    }
+
+    #[test]
+    fn another_password_is_another_mark() {
+        let (one, other) = (cheap(&[("alice", "a")]), cheap(&[("alice", "b")]));
+        assert_eq!(one.mark("alice"), one.clone().mark("alice"));
+        assert_ne!(one.mark("alice"), other.mark("alice"));
+        assert_eq!(one.mark("bob"), None);
+        let hash = other.by_name["alice"].to_string();
+        let changed = one.clone().with_password("alice", &hash, None).unwrap();
+        assert!(changed.verify("alice", b"b") && !changed.verify("alice", b"a"));
+        assert_eq!(changed.mark("alice"), other.mark("alice"));
+        assert!(one.clone().with_password("bob", &hash, None).is_err());
+        assert!(one.with_password("alice", "b", None).is_err());
     }
 
     #[test]

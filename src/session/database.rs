@@ -21,7 +21,8 @@ use std::time::Duration;
 const VERSION: u32 = STEPS.len() as u32;
 
 /// How each version of the layout comes from the one before.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE account (
         name     TEXT PRIMARY KEY,
         password TEXT NOT NULL,
@@ -40,7 +41,15 @@ const STEPS: [&str; 1] = ["
     CREATE INDEX login_of_account ON login (account, used_at);
     CREATE INDEX login_by_use ON login (used_at);
     CREATE INDEX login_by_age ON login (opened_at);
-"];
+",
+    // Roles between spaces; services likewise, and NULL for all of them. What the password was when a session was opened.
+    "
+    ALTER TABLE account ADD COLUMN roles TEXT NOT NULL DEFAULT '';
+    ALTER TABLE account ADD COLUMN services TEXT;
+    DELETE FROM login;
+    ALTER TABLE login ADD COLUMN mark BLOB NOT NULL DEFAULT x'';
+",
+];
 
 /// How long a call waits for another process that writes.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -139,12 +148,29 @@ mod tests {
     fn the_file_is_for_its_owner_alone_and_opens_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.db");
-        let insert = "INSERT INTO account VALUES ('alice', 'x', NULL, 0, 7)";
+        let insert = "INSERT INTO account (name, password, made_at) VALUES ('alice', 'x', 7)";
         Database::open(&path).unwrap().with(|sql| sql.execute(insert, ())).unwrap();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let count = "SELECT count(*) FROM account";
         let again = Database::open(&path).unwrap().with(|sql| sql.query_row(count, (), |row| row.get::<_, u32>(0)));
         assert_eq!(again.unwrap(), 1);
+    }
+
+    #[test]
+    fn what_an_older_program_has_written_is_brought_up_to_date() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.db");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(STEPS[0]).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        old.execute("INSERT INTO account VALUES ('alice', 'x', NULL, 1, 7)", ()).unwrap();
+        drop(old);
+        for _ in 0..2 {
+            let select = "SELECT locked, roles, services IS NULL FROM account WHERE name = 'alice'";
+            let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+            let row = Database::open(&path).unwrap().with(|sql| sql.query_row(select, (), read)).unwrap();
+            assert_eq!(row, (true, String::new(), true));
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use crate::base::random::Random;
 use crate::session::clock::Clock;
+use crate::session::rights::Service;
 use crate::session::sasl::{Exchange, Mechanism};
 use crate::session::throttle::SharedThrottle;
 use crate::session::verifier::{Verdict, Verifier};
@@ -28,12 +29,19 @@ pub struct Entrance {
     verifier: Verifier,
     throttle: SharedThrottle,
     random: RefCell<Random>,
+    service: Service,
 }
 
 impl Entrance {
-    /// `throttle` is shared by everything that takes passwords.
-    pub fn new(clock: Rc<dyn Clock>, verifier: Verifier, throttle: SharedThrottle, random: Random) -> Self {
-        Entrance { clock, verifier, throttle, random: RefCell::new(random) }
+    /// `throttle` is shared by everything that takes passwords; only accounts that are for this `service` come in.
+    pub fn new(
+        clock: Rc<dyn Clock>,
+        verifier: Verifier,
+        throttle: SharedThrottle,
+        random: Random,
+        service: Service,
+    ) -> Self {
+        Entrance { clock, verifier, throttle, random: RefCell::new(random), service }
     }
 
     /// Who may come in.
@@ -64,26 +72,26 @@ impl Entrance {
     /// The same for an attempt that has waited.
     pub async fn check(&self, peer: IpAddr, name: &str, password: &[u8]) -> Entry {
         match self.verifier.verify(name, password).await {
-            Verdict::Accepted => {
-                self.on_success(peer);
-                Entry::Admitted
-            }
-            Verdict::Refused => {
-                self.on_failure(peer);
-                Entry::Refused
-            }
+            Verdict::Accepted => self.on_proof(peer, name),
+            Verdict::Refused => self.on_failure(peer),
             Verdict::Busy => Entry::Busy,
         }
     }
 
-    /// An attempt from `peer` failed.
-    pub fn on_failure(&self, peer: IpAddr) {
+    /// Whoever speaks is not who they say.
+    pub fn on_failure(&self, peer: IpAddr) -> Entry {
         self.throttle.lock().on_failure(peer, self.clock.now());
+        Entry::Refused
     }
 
-    /// An attempt from `peer` succeeded.
-    pub fn on_success(&self, peer: IpAddr) {
+    /// It is shown that `name` speaks, who comes in if the account is for this service. If it is not that looks the same
+    /// as a wrong password.
+    pub fn on_proof(&self, peer: IpAddr, name: &str) -> Entry {
+        if !self.verifier.accounts().admits(name, self.service) {
+            return self.on_failure(peer);
+        }
         self.throttle.lock().on_success(peer);
+        Entry::Admitted
     }
 
     /// The SASL mechanisms that can be offered.

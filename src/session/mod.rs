@@ -20,6 +20,7 @@ pub mod host;
 pub(crate) mod io_traits;
 pub mod login;
 pub mod net;
+pub mod rights;
 pub mod sasl;
 mod sleepers;
 pub(crate) mod tasks;

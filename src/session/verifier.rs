@@ -4,8 +4,9 @@
 //! One check at a time bounds processor and memory, and what waits is bounded; an attempt that finds too many
 //! waiting is told so at once.
 
-use crate::session::accounts::Accounts;
+use crate::session::accounts::{self, Accounts, HashError};
 use crate::session::errands::{Errand, Errands};
+use crate::session::sasl::scram::Entry;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -30,13 +31,16 @@ pub enum Verdict {
 #[derive(Clone, Debug)]
 pub struct Verifier {
     accounts: Arc<Mutex<Arc<Accounts>>>,
+    /// Held by whoever makes other accounts of these, so that no change is lost.
+    change: Arc<Mutex<()>>,
     errands: Errands,
 }
 
 impl Verifier {
     /// Checks in place, on the caller's thread: for simulations and tests.
     pub fn inline(accounts: Accounts) -> Self {
-        Verifier { accounts: Arc::new(Mutex::new(Arc::new(accounts))), errands: Errands::inline() }
+        let accounts = Arc::new(Mutex::new(Arc::new(accounts)));
+        Verifier { accounts, change: Arc::default(), errands: Errands::inline() }
     }
 
     /// Checks on a thread that ends with the last clone. `wake` is called after each verdict, to get the
@@ -51,12 +55,33 @@ impl Verifier {
     /// The same accounts and worker for the event loop of another thread, which `wake` gets out of its wait.
     #[must_use]
     pub fn waking(&self, wake: impl Fn() + Send + Sync + 'static) -> Self {
-        Verifier { accounts: Arc::clone(&self.accounts), errands: self.errands.waking(wake) }
+        Verifier { errands: self.errands.waking(wake), ..self.clone() }
     }
 
     /// Puts other accounts in place, for checks that begin after this.
     pub fn replace(&self, accounts: Accounts) {
         *lock(&self.accounts) = Arc::new(accounts);
+    }
+
+    /// Puts in place what `make` makes of the accounts as they are, one change after the other. What it reads or writes
+    /// meanwhile nobody else does who changes them here.
+    ///
+    /// # Errors
+    /// Those of `make`; then they stay as they are.
+    pub fn change<E>(&self, make: impl FnOnce(&Accounts) -> Result<Accounts, E>) -> Result<(), E> {
+        let _turn = lock(&self.change);
+        self.replace(make(&self.accounts())?);
+        Ok(())
+    }
+
+    /// What is kept of a new password: the PHC string, and what SCRAM needs of it if it takes such a password. Worked out
+    /// where passwords are checked.
+    pub fn prepare(&self, password: &[u8], salt: [u8; 16]) -> Errand<Result<(String, Option<String>), HashError>> {
+        let password = password.to_owned();
+        self.errands.send(move || {
+            let scram = Entry::of(&password, &salt).map(|entry| entry.to_string());
+            Ok((accounts::hash(&password)?, scram))
+        })
     }
 
     /// The accounts as they are.
@@ -112,5 +137,17 @@ mod tests {
         verifier.clone().replace(cheap(&[("alice", "new")]));
         assert_eq!(block_on(verifier.verify("alice", b"old")), Verdict::Refused);
         assert_eq!(block_on(verifier.verify("alice", b"new")), Verdict::Accepted);
+    }
+
+    #[test]
+    fn a_change_is_made_of_the_accounts_as_they_are_or_not_at_all() {
+        let verifier = Verifier::inline(cheap(&[("alice", "old")]));
+        let (hash, scram) = block_on(verifier.prepare(b"new word", [1; 16])).unwrap().unwrap();
+        verifier.change(|now| now.clone().with_password("alice", &hash, scram.as_deref())).unwrap();
+        assert_eq!(block_on(verifier.verify("alice", b"new word")), Verdict::Accepted);
+        assert!(verifier.accounts().all_have_scram());
+        assert!(verifier.change(|now| now.clone().with_password("bob", &hash, None)).is_err());
+        assert_eq!(block_on(verifier.verify("alice", b"new word")), Verdict::Accepted);
+        assert_eq!(block_on(verifier.prepare("grün".as_bytes(), [1; 16])).unwrap().unwrap().1, None);
     }
 }

@@ -8,7 +8,7 @@ use http::{HeaderMap, Response, StatusCode};
 use std::time::UNIX_EPOCH;
 
 /// The last second that an HTTP-date can say: the end of the year 9999.
-const LAST_DATE: u64 = 253_402_300_799;
+pub(super) const LAST_DATE: u64 = 253_402_300_799;
 
 /// A calendar time as an HTTP-date (RFC 9110 §5.6.7); `None` after the year 9999.
 pub(super) fn http_date(since_1970: Duration) -> Option<String> {

@@ -12,7 +12,8 @@ use super::body::Body;
 use super::files::Store;
 use super::host::Host;
 use super::incoming::Incoming;
-use super::realms::Realm;
+use super::pages::{self, Cookie};
+use super::realms::{Realm, Refused};
 use super::wire::Fault;
 use super::{Site, files, put, sink};
 use http::header::{ALLOW, AUTHORIZATION, EXPECT, HOST, HeaderValue, RETRY_AFTER};
@@ -55,6 +56,19 @@ pub(super) enum Verdict {
     Prove,
     /// The body becomes a file, or a file goes.
     Put,
+    /// A page of somebody who has an account, or a form of such a page.
+    Page,
+}
+
+/// What is known of who asks.
+#[derive(Clone, Copy, Debug)]
+enum Who<'a> {
+    /// Nothing was looked at.
+    Unasked,
+    /// It shows nothing that makes it anybody.
+    Nobody,
+    /// It is logged in.
+    Account(&'a str),
 }
 
 /// Decides what becomes of a request with a body of at least `least` octets, or without one.
@@ -62,14 +76,14 @@ pub(super) fn decide(site: &Site, asker: Asker, head: &Parts, least: Option<u64>
     if !site.clients.may_ask(site.config.client_limits, asker.peer, site.clock.now()) {
         return Verdict::Answer(too_fast(least.is_some()));
     }
-    decide_for(site, asker, head, least, None)
+    decide_for(site, asker, head, least, Who::Unasked)
 }
 
-/// The same, for someone who is logged in as `account` if anyone is.
-fn decide_for(site: &Site, asker: Asker, head: &Parts, least: Option<u64>, account: Option<&str>) -> Verdict {
+/// The same, for someone of whom so much is known.
+fn decide_for(site: &Site, asker: Asker, head: &Parts, least: Option<u64>, who: Who<'_>) -> Verdict {
     let host = site.hosts.of(head);
     let verdict = match check(site, head) {
-        Ok(target) => treat(site, host, head, &target, least, account),
+        Ok(target) => treat(site, (host, asker), head, &target, least, who),
         // What is wrong about the head can be about its framing: nothing after it is trusted.
         Err(status) if status == StatusCode::METHOD_NOT_ALLOWED => {
             Verdict::Answer(closing(answer::method_not_allowed(files::ALLOWED)))
@@ -86,11 +100,11 @@ fn decide_for(site: &Site, asker: Asker, head: &Parts, least: Option<u64>, accou
 /// The order in which what a host has is asked.
 fn treat(
     site: &Site,
-    host: &Host,
+    (host, asker): (&Host, Asker),
     head: &Parts,
     target: &Target<'_>,
     least: Option<u64>,
-    account: Option<&str>,
+    who: Who<'_>,
 ) -> Verdict {
     let answered = |response| match least {
         None => Verdict::Answer(response),
@@ -106,17 +120,23 @@ fn treat(
     if let Some((status, location)) = elsewhere {
         return answered(answer::redirect(status, &location));
     }
+    if let (Some(pages), Some(login)) = (&site.pages, &site.login)
+        && pages.are_at(parts)
+        && !login.entrance().verifier().accounts().is_empty()
+    {
+        return Verdict::Page;
+    }
     if let Some(response) = host.cors.as_ref().and_then(|cors| cors.preflight(head)) {
         return answered(response);
     }
     let store = Store::of(&host.stores, parts);
     let put = store.filter(|store| head.method == Method::PUT || (head.method == Method::DELETE && store.can_delete));
     for realm in Realm::of(&host.realms, parts).into_iter().chain(put.map(|store| &store.realm)) {
-        match account {
-            Some(account) if realm.admits(account) => {}
-            Some(_) => return answered(answer::status(StatusCode::FORBIDDEN)),
-            None if head.headers.contains_key(AUTHORIZATION) && site.login.is_some() => return Verdict::Prove,
-            None => return answered(realm.challenge()),
+        match (who, &site.login) {
+            (Who::Account(account), Some(login)) if realm.admits(account, &login.entrance().verifier().accounts()) => {}
+            (Who::Account(_), _) => return answered(answer::status(StatusCode::FORBIDDEN)),
+            (Who::Unasked, Some(_)) if shows_something(site, asker, head) => return Verdict::Prove,
+            (Who::Unasked | Who::Nobody, _) => return answered(challenge(site, asker, head, realm)),
         }
     }
     if let Some(store) = put {
@@ -140,6 +160,42 @@ fn treat(
     answered(response)
 }
 
+/// Asks for a login, in the way of the realm.
+fn challenge(site: &Site, asker: Asker, head: &Parts, realm: &Realm) -> Response<Body> {
+    match &site.pages {
+        Some(pages) if realm.shows_form(head) => pages.login_for(head, asker.is_encrypted),
+        _ => realm.challenge(),
+    }
+}
+
+/// True if a session counts: it is not told in the clear, and does nothing that another site had it do.
+fn may_have_session(site: &Site, asker: Asker, head: &Parts) -> bool {
+    let is_look = matches!(head.method, Method::GET | Method::HEAD | Method::OPTIONS);
+    site.pages.is_some() && asker.is_encrypted && (is_look || pages::is_of_our_own(head))
+}
+
+fn shows_something(site: &Site, asker: Asker, head: &Parts) -> bool {
+    let has_session = || may_have_session(site, asker, head) && Cookie::Session.of(&head.headers).is_some();
+    head.headers.contains_key(AUTHORIZATION) || has_session()
+}
+
+/// Who asks, by a session or by a password.
+async fn prove(site: &Site, asker: Asker, head: &Parts) -> Result<Option<String>, Refused> {
+    if let Some(pages) = site.pages.as_ref().filter(|_| may_have_session(site, asker, head)) {
+        match pages.visitor(site, &head.headers).await {
+            Ok(Some(visitor)) => return Ok(Some(visitor.account().to_owned())),
+            Ok(None) => {}
+            Err(_) => return Err(Refused::Busy),
+        }
+    }
+    match &site.login {
+        Some(login) if head.headers.contains_key(AUTHORIZATION) => {
+            login.prove(asker.peer, &head.headers).await.map(Some)
+        }
+        _ => Ok(None),
+    }
+}
+
 /// Does what takes the body or time, and answers; and who it was that asked, as far as that was asked for.
 pub(super) async fn answer_with_body(
     verdict: Verdict,
@@ -153,11 +209,12 @@ pub(super) async fn answer_with_body(
     let finish = |response| host.finish(site, head, asker.is_encrypted, response);
     let mut account = None;
     let mut verdict = verdict;
-    if let (Verdict::Prove, Some(login)) = (&verdict, &site.login) {
-        match login.prove(asker.peer, &head.headers).await {
+    if let Verdict::Prove = verdict {
+        match prove(site, asker, head).await {
             Ok(name) => {
-                verdict = decide_for(site, asker, head, least, Some(&name));
-                account = Some(name);
+                let who = name.as_deref().map_or(Who::Nobody, Who::Account);
+                verdict = decide_for(site, asker, head, least, who);
+                account = name;
             }
             Err(refused) => {
                 let response = finish(refused.answer(realm(site, host, head)));
@@ -172,6 +229,11 @@ pub(super) async fn answer_with_body(
         Verdict::Sink => finish(sink::answer(&head.method, upload).await?),
         Verdict::Put => finish(put(site, host, head, upload).await?),
         Verdict::Prove => finish(answer::status(StatusCode::UNAUTHORIZED)),
+        Verdict::Page => {
+            let (response, name) = page(site, asker, head, upload).await?;
+            account = name;
+            host.with_fields(asker.is_encrypted, response)
+        }
     };
     Ok((response, account))
 }
@@ -180,6 +242,20 @@ pub(super) async fn answer_with_body(
 fn realm<'a>(site: &Site, host: &'a Host, head: &Parts) -> Option<&'a Realm> {
     let Ok(Target::Path { parts, .. }) = check(site, head) else { return None };
     Realm::of(&host.realms, &parts).or_else(|| Store::of(&host.stores, &parts).map(|store| &store.realm))
+}
+
+async fn page(
+    site: &Site,
+    asker: Asker,
+    head: &Parts,
+    upload: &mut impl Incoming,
+) -> Result<(Response<Body>, Option<String>), Fault> {
+    match (check(site, head), &site.pages, &site.login) {
+        (Ok(Target::Path { parts, is_folder }), Some(pages), Some(login)) => {
+            pages::answer((site, pages, login), asker, head, &parts, is_folder, upload).await
+        }
+        _ => Ok((answer::status(StatusCode::NOT_FOUND), None)),
+    }
 }
 
 async fn put(site: &Site, host: &Host, head: &Parts, upload: &mut impl Incoming) -> Result<Response<Body>, Fault> {

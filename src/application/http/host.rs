@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Host, or the authority of the target ──► its own host, or that of *.domain, or the default one
-//!     redirects ─► CORS preflight ─► realms ─► stores ─► /-/ ─► files, a list, the fall-back ─► error page, headers
+//!     redirects ─► pages of people ─► CORS preflight ─► realms ─► stores ─► /-/ ─► files, a list, the fall-back ─► error page, headers
 //! ```
 
 use super::answer;
@@ -121,6 +121,9 @@ impl Host {
         if let Some(response) = self.root.as_ref().and_then(|root| files::answer(site, root, head, names, is_folder)) {
             return response;
         }
+        if names.is_empty() && site.config.state_page && site.config.is_state_restricted {
+            return answer::redirect(StatusCode::FOUND, "/-/");
+        }
         if names.is_empty() && site.config.state_page {
             return state_page::answer(site, &head.method, &[], true);
         }
@@ -142,12 +145,18 @@ impl Host {
         if !self.error_pages.is_empty() {
             response = self.with_error_page(site, response);
         }
+        response = self.with_fields(is_encrypted, response);
+        if let Some(cors) = &self.cors {
+            cors.allow(head, response.headers_mut());
+        }
+        response
+    }
+
+    /// Gives an answer the fields that all answers have unless they say something else.
+    pub(super) fn with_fields(&self, is_encrypted: bool, mut response: Response<Body>) -> Response<Body> {
         let secure = self.secure_headers.iter().filter(|_| is_encrypted);
         for (name, value) in self.headers.iter().chain(secure) {
             response.headers_mut().entry(name).or_insert_with(|| value.clone());
-        }
-        if let Some(cors) = &self.cors {
-            cors.allow(head, response.headers_mut());
         }
         response
     }

@@ -6,6 +6,7 @@
 //!          head (grammar, framing)   upload: the body, by length or in chunks   emit: the head of the answer
 //!       -> guard (what the grammar lets through and RFC 9110 does not)
 //!         -> host: redirects, cors, realms, what all its answers have
+//!           -> pages (people who log in: their mail, sessions, password)
 //!           -> /-/...  state_page, sink
 //!           -> files (variant: in which coding; representation: conditions, ranges; listing; a cache of small ones)
 //!           -> put (files that come)
@@ -18,7 +19,7 @@
 //! Who answers what: 400 [`head`], `presentation::chunked` and [`guard`]; 401, 403 [`realms`]; 404, 405, 406, 412, 416
 //! [`files`]; 408 [`wire`]; 409, 415, 507 [`put`]; 413, 414, 417, 429, 501 [`guard`]; 431, 505 [`head`]; 503 [`connection`].
 //!
-//! Not here: HTTP/2, logins that last ([`realms`] asks with every request), proxying.
+//! Not here: HTTP/2, proxying.
 
 mod access_log;
 mod answer;
@@ -34,6 +35,7 @@ mod guard;
 mod head;
 mod host;
 mod incoming;
+mod pages;
 mod put;
 mod range;
 mod realms;
@@ -51,6 +53,7 @@ pub use connection::serve_connection;
 pub use cors::Cors;
 pub use files::{Manner, MediaTypes, Packing, Root, Store};
 pub use host::{Host, Hosts, PathPrefix};
+pub use pages::Pages;
 pub use realms::{Login, Realm};
 pub use redirects::Redirect;
 
@@ -71,6 +74,8 @@ use std::rc::Rc;
 pub struct Config {
     /// The pages under `/-/`, the upload sink among them.
     pub state_page: bool,
+    /// They are not for everybody, so that they stand nowhere else.
+    pub is_state_restricted: bool,
     /// How long the head of a request may take, from its first octet.
     pub header_timeout: Duration,
     /// How long the body of a request may stand still.
@@ -93,6 +98,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             state_page: true,
+            is_state_restricted: false,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(60),
             write_timeout: Duration::from_secs(300),
@@ -111,6 +117,7 @@ pub struct Site {
     clock: Rc<dyn Clock>,
     hosts: Hosts,
     login: Option<Login>,
+    pages: Option<Pages>,
     clients: Clients,
     errands: Errands,
     access_log: Option<AccessLog>,
@@ -147,6 +154,7 @@ impl Site {
             clock,
             hosts,
             login: None,
+            pages: None,
             clients: Clients::default(),
             errands: Errands::inline(),
             access_log: None,
@@ -162,6 +170,12 @@ impl Site {
     #[must_use]
     pub fn with_login(self, login: Login) -> Self {
         Site { login: Some(login), ..self }
+    }
+
+    /// The same, with pages for people who log in.
+    #[must_use]
+    pub fn with_pages(self, pages: Pages) -> Self {
+        Site { pages: Some(pages), ..self }
     }
 
     /// The same, with clients that are counted together with those of other threads.

@@ -17,8 +17,9 @@ use crate::session::accounts::Accounts;
 use crate::session::clock::Clock;
 use crate::session::entrance::{Entrance, Entry};
 use base64ct::{Base64, Encoding};
-use http::header::{AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderMap, Response, StatusCode};
+use http::header::{ACCEPT, AUTHORIZATION, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderMap, Method, Response, StatusCode};
 use sha2::{Digest, Sha256};
 use std::cell::RefCell;
 use std::net::IpAddr;
@@ -37,8 +38,12 @@ pub struct Realm {
     pub path: PathPrefix,
     /// What people are told that they log in to.
     pub name: String,
-    /// Who may; nobody in it is everybody who has an account.
+    /// Who may.
     pub accounts: Vec<String>,
+    /// Who has one of these roles may, too; with neither accounts nor roles everybody who has an account.
+    pub roles: Vec<String>,
+    /// People with a browser log in on a page of ours.
+    pub by_form: bool,
 }
 
 impl Realm {
@@ -47,9 +52,22 @@ impl Realm {
         realms.iter().filter(|realm| realm.path.covers(names)).max_by_key(|realm| realm.path.depth())
     }
 
-    /// True if this account may.
-    pub(super) fn admits(&self, account: &str) -> bool {
-        self.accounts.is_empty() || self.accounts.iter().any(|name| name == account)
+    /// True if this account may, of those there are.
+    pub(super) fn admits(&self, account: &str, all: &Accounts) -> bool {
+        (self.accounts.is_empty() && self.roles.is_empty())
+            || self.accounts.iter().any(|name| name == account)
+            || all.has_one_of(account, &self.roles)
+    }
+
+    /// True if who asks is to be led to the form.
+    pub(super) fn shows_form(&self, head: &Parts) -> bool {
+        let accepts = head.headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let takes_pages = accepts.flat_map(|value| value.split(',')).any(|range| {
+            let range = range.split(';').next().unwrap_or_default().trim();
+            range.eq_ignore_ascii_case("text/html") || range.eq_ignore_ascii_case("application/xhtml+xml")
+        });
+        let is_look = matches!(head.method, Method::GET | Method::HEAD);
+        self.by_form && is_look && takes_pages && !head.headers.contains_key(AUTHORIZATION)
     }
 
     /// Asks for a login (RFC 7617 §2).
@@ -108,6 +126,11 @@ impl Login {
         random.fill(&mut secret);
         let proofs = RefCell::new(LruMap::new(HTTP_PROOFS, HashKey::random(&mut random)));
         Login { clock, entrance, secret, proofs }
+    }
+
+    /// The way in.
+    pub(super) fn entrance(&self) -> &Entrance {
+        &self.entrance
     }
 
     /// The account that a request proves to come from.

@@ -6,6 +6,7 @@ mod hosting;
 mod keeping;
 mod packing;
 mod parts;
+mod people;
 
 use super::*;
 use crate::application::testing::{Bench, Pipe, pipe};

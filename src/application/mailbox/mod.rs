@@ -8,7 +8,7 @@
 //!
 //! A message is a file that no one changes but anyone may move from `new/` to `cur/`, give other flags, or remove at
 //! any time. The part of its name before the colon stays: it is what a message is known by, and never used again.
-//! [`delivery`] puts messages in, [`listing`] says what there is, [`sizes`] how large each is on the wire without
+//! [`delivery`] puts messages in, [`listing`] and [`shelf`] say what there is, [`sizes`] how large each is on the wire without
 //! reading it again, [`quota`] whether there is room for more.
 //!
 //! Only regular files are mail, and links are not followed: whoever can write into a Maildir must not be able to make
@@ -23,6 +23,7 @@ pub mod delivery;
 pub mod listing;
 pub mod name;
 pub mod quota;
+pub mod shelf;
 pub mod sizes;
 #[cfg(test)]
 mod tests;

@@ -15,7 +15,6 @@ use crate::application::server::{Connection, Shutdown};
 use crate::presentation::dot_stuffing::{Stuffer, Top};
 use crate::presentation::lines::LineReader;
 use crate::presentation::tls::TlsStream;
-use crate::session::entrance::Entry;
 use crate::session::sasl::Mechanism;
 use std::fmt::Display;
 use std::io::{self, Read};
@@ -148,12 +147,8 @@ impl<S: Connection + Unpin> Conversation<'_, S> {
     }
 
     async fn by_password(&mut self, user: String, password: &[u8]) -> Option<String> {
-        let outcome = match self.service.entrance.by_password(self.dialogue.peer(), &user, password).await {
-            Entry::Admitted => Outcome::Admitted(user),
-            Entry::Refused => Outcome::Refused,
-            Entry::Busy => Outcome::Busy,
-            Entry::Throttled => Outcome::Throttled,
-        };
+        let entry = self.service.entrance.by_password(self.dialogue.peer(), &user, password).await;
+        let outcome = Outcome::of(entry, user);
         self.admitted(outcome)
     }
 

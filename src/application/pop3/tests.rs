@@ -45,7 +45,13 @@ fn service(bench: &Bench, mail: &TempDir, accounts: Accounts) -> Service {
     Service {
         config: Config::default(),
         clock: bench.clock(),
-        entrance: Entrance::new(bench.clock(), verifier, SharedThrottle::default(), Random::from_seed(1)),
+        entrance: Entrance::new(
+            bench.clock(),
+            verifier,
+            SharedThrottle::default(),
+            Random::from_seed(1),
+            crate::session::rights::Service::Pop3,
+        ),
         mailboxes: Mailboxes::new(mail.path().join("{user}")),
         errands: Errands::inline(),
         delays: LoginDelays::default(),

@@ -40,7 +40,13 @@ fn house_with(change: impl FnOnce(&mut Config)) -> House {
     let service = Service {
         config,
         clock: bench.clock(),
-        entrance: Entrance::new(bench.clock(), verifier, SharedThrottle::default(), Random::from_seed(1)),
+        entrance: Entrance::new(
+            bench.clock(),
+            verifier,
+            SharedThrottle::default(),
+            Random::from_seed(1),
+            crate::session::rights::Service::Submission,
+        ),
         mailboxes: Mailboxes::new(mail.path().join("{user}")),
         errands: Errands::inline(),
         visitors: Visitors::default(),

@@ -3,6 +3,7 @@
 //! The keys of a site stand in `[http]` for the default site and in each `[[http.site]]` for another. A site takes
 //! nothing over from `[http]` but what is of the whole server: where it listens, its limits, its log.
 
+use super::validate::check_roles;
 use super::{Flaw, Listen, unwritten};
 use crate::application::http as server;
 use crate::daemon::units::{ByteCount, Period};
@@ -122,6 +123,11 @@ with_site_keys! {
         pub tls_listen: Vec<Spanned<Listen>> = Vec::new(),
         /// Serve the stack's own state under `/-/`.
         pub state_page: bool = true,
+        /// Who may see it; by default everybody.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        pub state_page_role: Option<Spanned<String>> = None,
+        /// Where people who have an account find their mail and sessions, over TLS; empty: nowhere.
+        pub account_pages: Spanned<String> = unwritten("/-/account/".into()),
         /// Connections at once.
         pub connections: u32 = 16_384,
         /// How long a request's head may take.
@@ -274,6 +280,27 @@ pub struct Protect {
     /// Who may; by default everyone who has an account.
     #[serde(default)]
     pub accounts: Vec<Spanned<String>>,
+    /// Who has one of these roles may, too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<Spanned<String>>,
+    /// How people log in.
+    #[serde(default = "by_browser")]
+    pub login: Spanned<LoginBy>,
+}
+
+fn by_browser() -> Spanned<LoginBy> {
+    unwritten(LoginBy::Basic)
+}
+
+/// How people log in to a realm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LoginBy {
+    /// As the browser asks them (RFC 7617).
+    #[default]
+    Basic,
+    /// On a page of ours.
+    Form,
 }
 
 fn restricted() -> String {
@@ -324,6 +351,25 @@ impl Http {
         let log = self.log.as_mut().map(|log| log.file.as_mut());
         let sites = self.sites.iter_mut().filter_map(|site| site.root.as_mut());
         self.root.iter_mut().chain(sites).map(Spanned::as_mut).chain(log)
+    }
+
+    /// Where the pages of people who have an account are, and the port of HTTPS; `None` if there are none.
+    pub fn pages(&self) -> Option<(&str, u16)> {
+        let listen = self.tls_listen.first()?;
+        let path = self.account_pages.as_ref().as_str();
+        (!path.is_empty()).then(|| (path, listen.as_ref().socket_addr().port()))
+    }
+
+    /// What the state page takes.
+    pub fn state_realm(&self) -> Option<server::Realm> {
+        let role = self.state_page_role.as_ref().filter(|_| self.state_page)?;
+        Some(server::Realm {
+            path: server::PathPrefix::new("/-/"),
+            name: "the state of this host".into(),
+            accounts: Vec::new(),
+            roles: vec![role.as_ref().clone()],
+            by_form: true,
+        })
     }
 
     /// What one client may have.
@@ -380,7 +426,11 @@ impl SiteKeys<'_> {
             realms: self
                 .protected
                 .iter()
-                .map(|protect| realm(&protect.path, &protect.realm, &protect.accounts))
+                .map(|protect| server::Realm {
+                    roles: texts(&protect.roles),
+                    by_form: *protect.login.as_ref() == LoginBy::Form,
+                    ..realm(&protect.path, &protect.realm, &protect.accounts)
+                })
                 .collect(),
             stores: self.uploads.iter().map(Upload::store).collect(),
         }
@@ -392,7 +442,13 @@ fn texts(texts: &[Spanned<String>]) -> Vec<String> {
 }
 
 fn realm(path: &Spanned<String>, name: &str, accounts: &[Spanned<String>]) -> server::Realm {
-    server::Realm { path: server::PathPrefix::new(path.as_ref()), name: name.to_owned(), accounts: texts(accounts) }
+    server::Realm {
+        path: server::PathPrefix::new(path.as_ref()),
+        name: name.to_owned(),
+        accounts: texts(accounts),
+        roles: Vec::new(),
+        by_form: false,
+    }
 }
 
 impl Upload {
@@ -449,13 +505,36 @@ pub(super) fn check(http: &Http) -> Result<(), Flaw> {
     }
     for (_, site) in http.all_sites() {
         check_site(&site)?;
+        for protect in site.protected {
+            check_roles(&protect.roles)?;
+            if *protect.login.as_ref() == LoginBy::Form && http.pages().is_none() {
+                let message = "a login by form takes HTTPS and the pages for it: give tls_listen and account_pages";
+                return Err(Flaw::at(&protect.login, message));
+            }
+        }
     }
+    check_account_pages(&http.account_pages)?;
+    check_roles(http.state_page_role.as_slice())?;
     if let Some(log) = &http.log
         && !log.file.as_ref().parent().is_some_and(|folder| folder.as_os_str().is_empty() || folder.is_dir())
     {
         return Err(Flaw::at(&log.file, format!("{} is in no directory that exists", log.file.as_ref().display())));
     }
     Ok(())
+}
+
+/// A folder of plain names, or nothing.
+fn check_account_pages(path: &Spanned<String>) -> Result<(), Flaw> {
+    let is_plain = |char: char| char.is_ascii_alphanumeric() || "-_.~/".contains(char);
+    let text = path.as_ref();
+    let names = text.strip_prefix('/').and_then(|rest| rest.strip_suffix('/'));
+    match names.is_some_and(|names| names.split('/').all(|name| !name.is_empty()) && names.chars().all(is_plain)) {
+        false if !text.is_empty() => Err(Flaw::at(
+            path,
+            format!("`{text}` can't be where these pages are: write \"/account/\", or \"\" for none"),
+        )),
+        _ => Ok(()),
+    }
 }
 
 fn check_name(name: &Spanned<String>) -> Result<(), Flaw> {

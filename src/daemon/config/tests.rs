@@ -321,9 +321,11 @@ fn every_key_stands_in_the_documentation() {
     config.daemon.control = Some("x".into());
     config.daemon.pcap = Some("x".into());
     let all = "root = \"x\"\nfallback = \"x\"\nerror_pages.STATUS = \"x\"\nmedia_types.ENDING = \"x\"\nheaders.NAME = \"x\"\n\
-        [cors]\norigins = [\"x\"]\n[[redirect]]\nfrom = \"x\"\nto = \"x\"\n[[protect]]\npath = \"x\"\n\
+        [cors]\norigins = [\"x\"]\n[[redirect]]\nfrom = \"x\"\nto = \"x\"\n[[protect]]\npath = \"x\"\nroles = [\"x\"]\n\
         [[upload]]\npath = \"x\"\naccounts = [\"x\"]\n";
-    config.http = Some(toml::from_str(&format!("client_burst = 1\n{all}[log]\nfile = \"x\"\n")).unwrap());
+    config.http = Some(
+        toml::from_str(&format!("client_burst = 1\nstate_page_role = \"x\"\n{all}[log]\nfile = \"x\"\n")).unwrap(),
+    );
     config.http.as_mut().unwrap().sites.push(toml::from_str(&format!("names = [\"x\"]\n{all}")).unwrap());
     config.daemon.state = Some("x".into());
     let path = || unwritten(std::path::PathBuf::from("x"));
@@ -349,6 +351,8 @@ fn every_key_stands_in_the_documentation() {
         name: unwritten("alice".into()),
         password: unwritten(HASH.into()),
         scram: Some(unwritten("x".into())),
+        roles: vec![unwritten("admin".into())],
+        services: Some(vec![crate::session::rights::Service::Web]),
     });
     let smtp = config.smtp.as_mut().unwrap();
     smtp.host = Some(unwritten("mail.example.org".into()));

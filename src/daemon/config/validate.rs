@@ -6,6 +6,7 @@ use crate::daemon::tls::{BadIdentity, client_roots, identity};
 use crate::physical::tap;
 use crate::presentation::tls::settings::ClientAuth;
 use crate::session::accounts::is_name;
+use crate::session::rights::{ROLE_LENGTH, ROLES, is_role};
 use crate::session::sasl::scram::Entry;
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -359,6 +360,20 @@ fn check_accounts(config: &Config) -> Result<(), Flaw> {
             let message = format!("the scram of `{name}` is none: make one with `tapstack password --scram`");
             return Err(Flaw::at(scram, message));
         }
+        check_roles(&account.roles)?;
     }
     Ok(())
+}
+
+pub(super) fn check_roles(roles: &[Spanned<String>]) -> Result<(), Flaw> {
+    if let Some(role) = roles.get(ROLES) {
+        return Err(Flaw::at(role, format!("that is more than {ROLES} roles")));
+    }
+    match roles.iter().find(|role| !is_role(role.as_ref())) {
+        Some(role) => Err(Flaw::at(
+            role,
+            format!("`{}` can't be a role: use up to {ROLE_LENGTH} of a-z 0-9 - and _", role.as_ref()),
+        )),
+        None => Ok(()),
+    }
 }

@@ -60,6 +60,8 @@ pub struct Login {
     pub opened_at: Duration,
     /// When it was last used, to the minute.
     pub used_at: Duration,
+    /// What the account's password was then ([`crate::session::accounts::Accounts::mark`]).
+    pub mark: [u8; 32],
 }
 
 /// Why nothing can be said.
@@ -117,8 +119,9 @@ impl Logins {
             let change = sql.transaction()?;
             let at = seconds(login.opened_at);
             change.execute(
-                "INSERT INTO login (token, account, address, agent, opened_at, used_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5)",
-                params![digest, login.account, login.address, agent, at],
+                "INSERT INTO login (token, account, address, agent, opened_at, used_at, mark)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6)",
+                params![digest, login.account, login.address, agent, at, login.mark],
             )?;
             change.execute(
                 "DELETE FROM login WHERE account = ?1 AND token IN (SELECT token FROM login WHERE account = ?1
@@ -138,7 +141,7 @@ impl Logins {
         let (digest, policy) = (token.digest(), self.policy);
         self.ask(move |sql| {
             let found = sql
-                .prepare_cached("SELECT account, address, agent, opened_at, used_at FROM login WHERE token = ?1")?
+                .prepare_cached("SELECT account, address, agent, opened_at, used_at, mark FROM login WHERE token = ?1")?
                 .query_row([digest], login)
                 .optional()?;
             let Some(login) = found.filter(|login| policy.allows(login, now)) else { return Ok(None) };
@@ -179,14 +182,19 @@ impl Logins {
             .await
     }
 
-    /// The sessions of an account that are not over, the one used last first.
+    /// The sessions of an account that are not over, the one used last first, each with whether it is that of `own`.
     ///
     /// # Errors
     /// It can't be told.
-    pub async fn list(&self, account: &str, now: Duration) -> Result<Vec<Login>, Trouble> {
-        let (account, policy) = (account.to_owned(), self.policy);
-        let logins = self.ask(move |sql| list(sql, Some(&account))).await?;
-        Ok(logins.into_iter().filter(|login| policy.allows(login, now)).collect())
+    pub async fn list(&self, account: &str, own: &Token, now: Duration) -> Result<Vec<(Login, bool)>, Trouble> {
+        let (account, own, policy) = (account.to_owned(), own.digest(), self.policy);
+        let logins = self.ask(move |sql| list(sql, &account, &own)).await?;
+        Ok(logins.into_iter().filter(|(login, _)| policy.allows(login, now)).collect())
+    }
+
+    /// The database, for what goes with a session.
+    pub fn database(&self) -> Arc<Database> {
+        Arc::clone(&self.database)
     }
 }
 
@@ -202,13 +210,12 @@ pub(crate) fn close_all(sql: &Connection, account: &str) -> rusqlite::Result<usi
     sql.execute("DELETE FROM login WHERE account = ?1", [account])
 }
 
-/// The sessions of an account, or of all.
-pub(crate) fn list(sql: &Connection, account: Option<&str>) -> rusqlite::Result<Vec<Login>> {
+fn list(sql: &Connection, account: &str, own: &[u8; 32]) -> rusqlite::Result<Vec<(Login, bool)>> {
     sql.prepare(
-        "SELECT account, address, agent, opened_at, used_at FROM login
-         WHERE ?1 IS NULL OR account = ?1 ORDER BY used_at DESC, opened_at DESC, token",
+        "SELECT account, address, agent, opened_at, used_at, mark, token = ?2 FROM login
+         WHERE account = ?1 ORDER BY used_at DESC, opened_at DESC, token",
     )?
-    .query_map([account], login)?
+    .query_map(params![account, own], |row| Ok((login(row)?, row.get(6)?)))?
     .collect()
 }
 
@@ -219,6 +226,7 @@ fn login(row: &rusqlite::Row<'_>) -> rusqlite::Result<Login> {
         agent: row.get(2)?,
         opened_at: Duration::from_secs(row.get::<_, i64>(3)?.max(0).unsigned_abs()),
         used_at: Duration::from_secs(row.get::<_, i64>(4)?.max(0).unsigned_abs()),
+        mark: row.get(5)?,
     })
 }
 

@@ -61,6 +61,13 @@ impl Entry {
         Entry { iterations, salt: salt.to_vec(), stored_key, server_key: hmac(&salted, &[b"Server Key"]) }
     }
 
+    /// The entry of a password that somebody chose; `None` if it is not of printable ASCII, as others would have to be
+    /// prepared first (RFC 4013).
+    pub fn of(password: &[u8], salt: &[u8; 16]) -> Option<Entry> {
+        let is_plain = password.iter().all(|octet| octet.is_ascii_graphic() || *octet == b' ');
+        is_plain.then(|| Entry::derive(password, salt, ITERATIONS))
+    }
+
     /// Reads one; `None` if it is none.
     pub fn parse(text: &str) -> Option<Entry> {
         let (head, keys) = text.strip_prefix(MARK)?.split_once('$')?;

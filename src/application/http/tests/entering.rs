@@ -10,11 +10,18 @@ use std::os::unix::fs::PermissionsExt;
 
 fn realm(path: &str, accounts: &[&str]) -> Realm {
     let accounts = accounts.iter().map(|name| (*name).to_owned()).collect();
-    Realm { path: PathPrefix::new(path), name: "the \"lab\"".into(), accounts }
+    let name = "the \"lab\"".into();
+    Realm { path: PathPrefix::new(path), name, accounts, roles: Vec::new(), by_form: false }
 }
 
 fn entrance(house: &House, verifier: Verifier) -> Entrance {
-    Entrance::new(house.bench.clock(), verifier, SharedThrottle::default(), Random::from_seed(3))
+    Entrance::new(
+        house.bench.clock(),
+        verifier,
+        SharedThrottle::default(),
+        Random::from_seed(3),
+        crate::session::rights::Service::Web,
+    )
 }
 
 /// A site with a realm for alice, one for everybody, and a store for alice and bob.

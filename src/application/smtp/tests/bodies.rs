@@ -42,6 +42,7 @@ fn every_short_string_comes_out_of_pop3_as_it_went_into_data_or_is_refused() {
             house.service.entrance.verifier().clone(),
             SharedThrottle::default(),
             Random::from_seed(2),
+            crate::session::rights::Service::Pop3,
         ),
         mailboxes: house.service.mailboxes.clone(),
         errands: Errands::inline(),
