@@ -14,14 +14,14 @@ pub fn set_up(plan: &Plan) -> Result<Duel, String> {
     let site = Site::new("", &http(documents));
     let ours = move || {
         let before = site.processor_time();
-        let speed = download(site.client(), DAEMON, bytes);
+        let speed = download(site.client(), &format!("http://{DAEMON}"), bytes);
         vec![speed, per_gigabyte(site.processor_time() - before, bytes as f64)]
     };
     let veth = Veth::new();
     let nginx = Nginx::start(veth.server(), documents, "");
     let peer = move || {
         let before = nginx.processor_time();
-        let speed = download(veth.client(), SERVER, bytes);
+        let speed = download(veth.client(), &format!("http://{SERVER}"), bytes);
         vec![speed, per_gigabyte(nginx.processor_time() - before, bytes as f64)]
     };
     Ok(Duel { ours: Box::new(ours), peer: Some(Box::new(peer)) })
@@ -37,10 +37,10 @@ pub fn per_gigabyte(time: Duration, bytes: f64) -> f64 {
     time.as_secs_f64() / (bytes / 1e9)
 }
 
-/// What curl measures, in bits a second.
-fn download(client: &Namespace, from: &str, bytes: u64) -> f64 {
+/// What curl measures, in bits a second. `from` is a URL without its path, with options before it if need be.
+pub fn download(client: &Namespace, from: &str, bytes: u64) -> f64 {
     let said = client.run(&format!(
-        "curl -sS --noproxy '*' -o /dev/null -w '%{{http_code}} %{{size_download}} %{{time_total}}' http://{from}/large"
+        "curl -sS --noproxy '*' -o /dev/null -w '%{{http_code}} %{{size_download}} %{{time_total}}' {from}/large"
     ));
     let words: Vec<&str> = said.split_whitespace().collect();
     assert_eq!(words[..2], ["200", &bytes.to_string()], "curl: {said}");

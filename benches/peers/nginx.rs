@@ -5,12 +5,21 @@ use crate::processor;
 use std::path::Path;
 use std::time::Duration;
 
-/// A running nginx on port 80 of a namespace. It has a folder and a configuration of its own.
+/// A running nginx in a namespace. It has a folder and a configuration of its own.
 pub struct Nginx(Running);
 
 impl Nginx {
-    /// Starts it for the files of `root`, with `directives` beside the ordinary ones.
+    /// Starts it on port 80 for the files of `root`, with `directives` beside the ordinary ones.
     pub fn start(namespace: &Namespace, root: &Path, directives: &str) -> Nginx {
+        Nginx::listening(namespace, root, directives, "80")
+    }
+
+    /// Starts it on port 443, with TLS as `directives` say.
+    pub fn start_secure(namespace: &Namespace, root: &Path, directives: &str) -> Nginx {
+        Nginx::listening(namespace, root, directives, "443 ssl")
+    }
+
+    fn listening(namespace: &Namespace, root: &Path, directives: &str, at: &str) -> Nginx {
         let config = format!(
             "daemon off;
              user root;
@@ -32,14 +41,14 @@ impl Nginx {
                  fastcgi_temp_path temporary;
                  uwsgi_temp_path temporary;
                  scgi_temp_path temporary;
-                 server {{ listen 80 backlog=4096; root {}; }}
+                 server {{ listen {at} backlog=4096; root {}; }}
              }}",
             root.display()
         );
         namespace.write("nginx.conf", config);
         let folder = namespace.folder().display();
         let running = namespace.start(&format!("exec nginx -p {folder} -c {folder}/nginx.conf"));
-        eventually("nginx listens", || namespace.run("ss -Hltn").contains(":80 "));
+        eventually("nginx listens", || namespace.run("ss -Hltn").contains(" 0.0.0.0:"));
         Nginx(running)
     }
 

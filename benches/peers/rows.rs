@@ -1,7 +1,7 @@
 //! The table: what is compared, and what is asked of it.
 
 use crate::row::{Demand, Line, Row, Unit};
-use crate::{crowd, download, requests, round_trip, router, streams, upload};
+use crate::{crowd, download, requests, round_trip, router, secure, streams, upload};
 
 use Demand::{AtLeast, AtMost, AtMostItself, Reported};
 
@@ -131,5 +131,49 @@ pub const ROWS: &[Row] = &[
         ],
         once: false,
         set_up: round_trip::set_up_datagrams,
+    },
+    Row {
+        number: 14,
+        work: "a large file by curl over TLS",
+        peer: "nginx",
+        lines: &[
+            line("14", "HTTPS download / nginx over veth", Unit::BitsPerSecond, AtLeast(1.0)),
+            line("14 cpu", "processor time of the server", Unit::ProcessorPerGigabyte, Reported),
+        ],
+        once: false,
+        set_up: secure::set_up_download,
+    },
+    Row {
+        number: 15,
+        work: "wrk over TLS, 64 keep-alive connections, a file of 612 bytes",
+        peer: "nginx",
+        lines: &[
+            line("15", "wrk over TLS, 64 keep-alive / nginx", Unit::PerSecond, AtLeast(1.0)),
+            line("15 cpu", "processor time for a request", Unit::Seconds, Reported),
+        ],
+        once: false,
+        set_up: secure::set_up_keep_alive,
+    },
+    Row {
+        number: 16,
+        work: "full TLS handshakes",
+        peer: "nginx",
+        lines: &[
+            line("16", "full handshakes / nginx", Unit::PerSecond, AtLeast(0.9)),
+            line("16 cpu", "processor time for a full handshake", Unit::Seconds, Reported),
+        ],
+        once: false,
+        set_up: secure::set_up_full,
+    },
+    Row {
+        number: 17,
+        work: "TLS sessions that go on",
+        peer: "nginx",
+        lines: &[
+            line("17", "resumed handshakes / nginx", Unit::PerSecond, Reported),
+            line("17 cpu", "processor time for a resumed one", Unit::Seconds, Reported),
+        ],
+        once: false,
+        set_up: secure::set_up_resumed,
     },
 ];

@@ -57,12 +57,23 @@ pub struct Dialogue<'a, S> {
     answers: Vec<u8>,
     /// How long the client may be silent, or take nothing.
     idle: Duration,
+    /// How long a line may take that has begun, if that is to be less.
+    line_time: Duration,
 }
 
 impl<'a, S: AsyncRead + AsyncWrite + Connection + Unpin> Dialogue<'a, S> {
     /// A dialogue over `stream`, with lines as `lines` cuts them.
     pub fn new(stream: S, lines: LineReader, clock: &'a dyn Clock, shutdown: &'a Shutdown, idle: Duration) -> Self {
-        Dialogue { peer: stream.peer().ip(), stream, clock, shutdown, lines, answers: Vec::new(), idle }
+        Dialogue {
+            peer: stream.peer().ip(),
+            stream,
+            clock,
+            shutdown,
+            lines,
+            answers: Vec::new(),
+            idle,
+            line_time: Duration::MAX,
+        }
     }
 
     /// Who is at the other end.
@@ -73,6 +84,12 @@ impl<'a, S: AsyncRead + AsyncWrite + Connection + Unpin> Dialogue<'a, S> {
     /// Another patience from here on.
     pub fn set_idle(&mut self, idle: Duration) {
         self.idle = idle;
+    }
+
+    /// How long a line may take from its first octet on. Without it, what is waited for and what it takes together have the
+    /// time that a client may be silent.
+    pub fn set_line_time(&mut self, time: Duration) {
+        self.line_time = time;
     }
 
     /// The longest line from here on, its end included.
@@ -98,7 +115,14 @@ impl<'a, S: AsyncRead + AsyncWrite + Connection + Unpin> Dialogue<'a, S> {
             self.flush().await?;
         }
         self.flush_some().await?;
-        let line = within(self.clock, self.idle, self.lines.next(&mut self.stream));
+        let line = async {
+            if self.line_time < self.idle
+                && let Err(error) = within(self.clock, self.idle, self.lines.begin(&mut self.stream)).await?
+            {
+                return Ok(Err(error));
+            }
+            within(self.clock, self.line_time.min(self.idle), self.lines.next(&mut self.stream)).await
+        };
         Ok(match select(pin!(line), self.shutdown.requested()).await {
             Either::Left((Ok(line), _)) => match line? {
                 Line::Text(line) => Heard::Line(line),

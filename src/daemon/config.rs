@@ -343,6 +343,8 @@ pub struct Pop3 {
     pub connections: u32,
     /// How long a session may be silent (RFC 1939 §3 asks for at least ten minutes).
     pub idle_timeout: Period,
+    /// How long a command that has begun may take to come to its end.
+    pub command_timeout: Period,
     /// The least time between two logins of one account; 0: any.
     pub login_delay: Period,
     /// Take passwords without encryption.
@@ -360,6 +362,7 @@ impl Default for Pop3 {
             maildir: unwritten("mail/{user}".into()),
             connections: 1_024,
             idle_timeout: Period::from_secs(600),
+            command_timeout: Period::from_secs(60),
             login_delay: Period::default(),
             allow_plaintext_auth: true,
             congestion: None,

@@ -175,6 +175,7 @@ impl Services<'_> {
     fn start_pop3(&self, pop3: &config::Pop3) -> Result<(), Failure> {
         let settings = pop3::Config {
             idle: pop3.idle_timeout.0,
+            command: pop3.command_timeout.0,
             login_delay: pop3.login_delay.0,
             allow_plaintext_auth: pop3.allow_plaintext_auth,
             ..pop3::Config::default()

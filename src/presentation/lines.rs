@@ -77,19 +77,32 @@ impl LineReader {
         (self.buffer, self.skipping) = (Vec::new(), false);
     }
 
+    /// Waits until the next line has begun, or the peer has closed its side.
+    pub async fn begin<R: AsyncRead + Unpin>(&mut self, from: &mut R) -> io::Result<()> {
+        if self.buffer.is_empty() && !self.skipping {
+            self.read(from).await?;
+        }
+        Ok(())
+    }
+
     /// The next line.
     pub async fn next<R: AsyncRead + Unpin>(&mut self, from: &mut R) -> io::Result<Line> {
         loop {
             if let Some(line) = self.cut() {
                 return Ok(line);
             }
-            let mut chunk = [0; READ_SIZE];
-            let n = from.read(&mut chunk).await?;
-            match chunk.get(..n) {
-                None | Some([]) => return Ok(Line::End),
-                Some(read) => self.buffer.extend_from_slice(read),
+            if self.read(from).await? == 0 {
+                return Ok(Line::End);
             }
         }
+    }
+
+    /// Some octets more, or none at the stream's end.
+    async fn read<R: AsyncRead + Unpin>(&mut self, from: &mut R) -> io::Result<usize> {
+        let mut chunk = [0; READ_SIZE];
+        let n = from.read(&mut chunk).await?;
+        self.buffer.extend_from_slice(chunk.get(..n).unwrap_or_default());
+        Ok(n)
     }
 
     /// A line from what is buffered, if there is a whole one. Keeps the buffer within the bound.

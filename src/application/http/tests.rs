@@ -7,6 +7,7 @@ mod keeping;
 mod packing;
 mod parts;
 mod people;
+mod slow_records;
 
 use super::*;
 use crate::application::testing::{Bench, Pipe, pipe};

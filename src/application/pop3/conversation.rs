@@ -26,7 +26,8 @@ where
 {
     // A response of SASL may be longer than any command.
     let lines = LineReader::new(sasl::LINE_LENGTH);
-    let dialogue = Dialogue::new(stream, lines, &*service.clock, shutdown, service.config.idle);
+    let mut dialogue = Dialogue::new(stream, lines, &*service.clock, shutdown, service.config.idle);
+    dialogue.set_line_time(service.config.command);
     let mut conversation = Conversation { service, dialogue, failures: 0, mistakes: 0 };
     conversation.ok("tapstack POP3 ready");
     if let Some(maildrop) = conversation.authorization().await? {

@@ -34,6 +34,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Config {
     /// How long a client may be silent (RFC 1939 §3: at least 10 minutes).
     pub idle: Duration,
+    /// How long a command that has begun may take to come to its end.
+    pub command: Duration,
     /// Failed logins on one connection.
     pub failures: u32,
     /// Commands that are none, or out of place, on one connection.
@@ -48,6 +50,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             idle: Duration::from_secs(600),
+            command: Duration::from_secs(60),
             failures: 3,
             mistakes: 10,
             login_delay: Duration::ZERO,

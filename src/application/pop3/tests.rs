@@ -261,6 +261,41 @@ fn ten_minutes_of_silence_end_a_session_and_delete_nothing() {
 }
 
 #[test]
+fn a_command_of_an_octet_a_second_is_cut_off_after_a_minute() {
+    let mut house = house(&TWO);
+    let (pipe, end) = house.log_in();
+    // The time of silence does not count against it.
+    house.bench.pass(Duration::from_secs(599));
+    for _ in 0..60 {
+        assert!(end.borrow().is_none());
+        pipe.put("N");
+        house.bench.pass(Duration::from_secs(1));
+    }
+    assert!(end.borrow().is_some() && pipe.is_closed());
+    // One that is too long is not one that has not begun.
+    let (pipe, end) = house.log_in();
+    for _ in 0..60 {
+        assert!(end.borrow().is_none());
+        pipe.put([b'N'; 2_000]);
+        house.bench.pass(Duration::from_secs(1));
+    }
+    assert!(end.borrow().is_some() && pipe.is_closed());
+}
+
+#[test]
+fn a_command_in_pieces_is_heard_and_begins_the_time_anew() {
+    let mut house = house(&TWO);
+    let (pipe, end) = house.log_in();
+    for _ in 0..5 {
+        pipe.put("NO");
+        house.bench.pass(Duration::from_secs(59));
+        assert_eq!(house.status(&pipe, "OP"), "+OK");
+        house.bench.pass(Duration::from_secs(599));
+    }
+    assert!(end.borrow().is_none());
+}
+
+#[test]
 fn a_shutdown_ends_sessions_and_deletes_nothing() {
     let mut house = house(&TWO);
     let (pipe, end) = house.log_in();

@@ -275,6 +275,18 @@ fn silence_a_stop_and_a_crowd_are_told_with_421() {
 }
 
 #[test]
+fn a_command_of_an_octet_a_second_has_no_more_time_than_silence() {
+    let mut house = house_with(|_| ());
+    let (pipe, _end) = house.connect();
+    for _ in 0..300 {
+        assert_eq!(pipe.text(), "");
+        pipe.put("N");
+        house.bench.pass(Duration::from_secs(1));
+    }
+    assert_eq!(code(&pipe.text()), 421);
+}
+
+#[test]
 fn a_client_that_sends_too_fast_is_told_to_come_back() {
     let mut house = house_with(|config| config.client_rate = 1);
     let (pipe, _end) = house.connect();

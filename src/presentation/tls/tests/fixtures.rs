@@ -67,7 +67,7 @@ pub(crate) fn client_config(made: &[&Made], versions: &[&'static SupportedProtoc
 /// The client's end.
 pub(crate) struct Client {
     pub(super) tls: ClientConnection,
-    pub(super) pipe: Pipe,
+    pub(crate) pipe: Pipe,
     /// Ciphertext from the server, each time something came.
     pub(super) seen: Vec<u8>,
     heard: Vec<u8>,
@@ -130,6 +130,12 @@ impl Client {
         self.tls.set_buffer_limit(None);
         self.tls.writer().write_all(octets).unwrap();
         self.turn(bench);
+    }
+
+    /// Encrypts something, for those who send it themselves.
+    pub(crate) fn seal(&mut self, octets: &[u8]) -> Vec<u8> {
+        self.tls.writer().write_all(octets).unwrap();
+        self.ciphertext()
     }
 
     /// What it has heard since the last time.
