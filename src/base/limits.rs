@@ -107,6 +107,10 @@ pub const TLS_SESSIONS: usize = 4_096;
 pub const HTTP_PACKED_AT_ONCE: usize = 32;
 /// Logins over HTTP that are remembered for a minute.
 pub const HTTP_PROOFS: usize = 1_024;
+/// Streams of one HTTP/2 connection at once (RFC 9113 §6.5.2 asks for at least 100).
+pub const HTTP2_STREAMS: u32 = 128;
+/// Octets of all answers of one HTTP/2 connection that are framed and not with the stack; a piece more may be.
+pub const HTTP2_UNSENT: usize = 256 << 10;
 /// Clients of HTTP that are remembered for their rate, beyond those that are connected.
 pub const HTTP_CLIENTS: usize = 4_096;
 /// Names in one list of a folder.

@@ -111,6 +111,7 @@ impl Services<'_> {
 
     fn start_http(&self, http: &config::Http) -> Result<(), Failure> {
         let settings = http::Config {
+            http2: http.http2,
             state_page: http.state_page,
             is_state_restricted: http.state_page_role.is_some(),
             header_timeout: http.header_timeout.0,
@@ -155,7 +156,7 @@ impl Services<'_> {
             let listener = self.listen("http", listen, own)?;
             self.net.spawn(http::serve(listener, Rc::clone(&site), bounds, self.shutdown.clone()));
         }
-        for (listen, acceptor) in http.tls_listen.iter().zip(self.acceptors(&["http/1.1"])) {
+        for (listen, acceptor) in http.tls_listen.iter().zip(self.acceptors(if http.http2 { HTTP } else { HTTP_1_1 })) {
             let listener = Secured::new(self.listen("https", listen, own)?, acceptor);
             self.net.spawn(http::serve(listener, Rc::clone(&site), bounds, self.shutdown.clone()));
         }
@@ -285,6 +286,10 @@ async fn expire(logins: Logins, clock: Rc<dyn Clock>) {
     }
 }
 
+/// What HTTP is called in TLS, the first that the client knows (RFC 9113 §3.1, RFC 9112 §12).
+const HTTP: &[&str] = &["h2", "http/1.1"];
+/// The same without HTTP/2.
+const HTTP_1_1: &[&str] = &["http/1.1"];
 /// What POP3 is called in TLS (RFC 7301 §6).
 const POP3: &[&str] = &["pop3"];
 /// What SMTP is called in TLS by Exim, the one program that says so; there is no registered name.

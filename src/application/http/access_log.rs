@@ -65,10 +65,17 @@ impl Entry {
         let field =
             |name: HeaderName| head.headers.get(name).map(|value| bounded(&String::from_utf8_lossy(value.as_bytes())));
         entry.method = bounded(head.method.as_str());
-        entry.target = bounded(&head.uri.to_string());
         entry.version = head.version;
+        // HTTP/2 says host and path apart, as HTTP/1.1 does for a server.
+        let authority = head.uri.authority().filter(|_| head.version == Version::HTTP_2);
+        entry.target = match (authority, head.uri.path_and_query()) {
+            (Some(_), Some(path)) => bounded(path.as_str()),
+            _ => bounded(&head.uri.to_string()),
+        };
         if site.access_log.is_some() {
-            (entry.host, entry.referer, entry.agent) = (field(HOST), field(REFERER), field(USER_AGENT));
+            let host = || authority.map(|authority| bounded(authority.as_str()));
+            (entry.host, entry.referer, entry.agent) =
+                (host().or_else(|| field(HOST)), field(REFERER), field(USER_AGENT));
         }
         Some(entry)
     }

@@ -39,6 +39,9 @@ enum Form {
 }
 
 impl Body {
+    /// The longest piece, but for what is here already.
+    pub(super) const PIECE: usize = PIECE;
+
     /// A body that is here already.
     pub(super) fn whole(octets: impl Into<Bytes>) -> Self {
         Body(Form::Whole(octets.into()))

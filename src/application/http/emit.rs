@@ -1,9 +1,10 @@
-//! The head of an answer as it goes out, with what every answer has (RFC 9112 §4, §5).
+//! The head of an answer as it goes out, with what every answer has: as HTTP/1.1 writes it (RFC 9112 §4, §5), and as
+//! fields for HTTP/2.
 
 use super::Site;
 use super::answer::http_date;
 use bytes::{BufMut, BytesMut};
-use http::header::CONNECTION;
+use http::header::{CONNECTION, CONTENT_LENGTH, DATE, HeaderValue, SERVER, X_CONTENT_TYPE_OPTIONS};
 use http::response::Parts;
 use http::{HeaderMap, StatusCode};
 use std::cell::RefCell;
@@ -21,18 +22,16 @@ pub(super) enum After {
 
 /// The date of the second that is passing, for the many answers in it.
 #[derive(Default)]
-pub(super) struct Dates(RefCell<(u64, String)>);
+pub(super) struct Dates(RefCell<(u64, Option<HeaderValue>)>);
 
 impl Dates {
-    fn put(&self, site: &Site, out: &mut BytesMut) {
+    fn with<T>(&self, site: &Site, f: impl FnOnce(&HeaderValue) -> T) -> Option<T> {
         let now = site.clock.unix_time();
         let mut cached = self.0.borrow_mut();
-        if cached.0 != now.as_secs() {
-            *cached = (now.as_secs(), http_date(now).unwrap_or_default());
+        if cached.0 != now.as_secs() || cached.1.is_none() {
+            *cached = (now.as_secs(), http_date(now).and_then(|date| HeaderValue::from_str(&date).ok()));
         }
-        if !cached.1.is_empty() {
-            field(out, b"date", cached.1.as_bytes());
-        }
+        cached.1.as_ref().map(f)
     }
 }
 
@@ -46,10 +45,9 @@ pub(super) fn head(out: &mut BytesMut, site: &Site, head: &Parts, length: Option
     out.put_u8(b' ');
     out.put_slice(head.status.canonical_reason().unwrap_or_default().as_bytes());
     out.put_slice(b"\r\nserver: tapstack\r\nx-content-type-options: nosniff\r\n");
-    site.dates.put(site, out);
+    site.dates.with(site, |date| field(out, b"date", date.as_bytes()));
     fields(out, &head.headers);
-    // RFC 9110 §8.6: a 204 has no length, and a 304 none but that of the 200 it stands for.
-    if !matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED) {
+    if has_length(head.status) {
         match length {
             Some(length) => field(out, b"content-length", itoa::Buffer::new().format(length).as_bytes()),
             None => field(out, b"transfer-encoding", b"chunked"),
@@ -61,6 +59,25 @@ pub(super) fn head(out: &mut BytesMut, site: &Site, head: &Parts, length: Option
         After::Closed => field(out, b"connection", b"close"),
     }
     out.put_slice(b"\r\n");
+}
+
+/// RFC 9110 §8.6: a 204 has no length, and a 304 none but that of the 200 it stands for.
+fn has_length(status: StatusCode) -> bool {
+    !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// Gives the head of an answer the same fields in HTTP/2, where none speaks of the connection (RFC 9113 §8.2.2).
+pub(super) fn complete(site: &Site, head: &mut Parts, length: Option<u64>) {
+    let fields = &mut head.headers;
+    fields.remove(CONNECTION);
+    fields.insert(SERVER, HeaderValue::from_static("tapstack"));
+    fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    if let Some(date) = site.dates.with(site, HeaderValue::clone) {
+        fields.insert(DATE, date);
+    }
+    if let Some(length) = length.filter(|_| has_length(head.status)) {
+        fields.insert(CONTENT_LENGTH, length.into());
+    }
 }
 
 fn fields(out: &mut BytesMut, headers: &HeaderMap) {

@@ -27,7 +27,7 @@ pub(super) const SMALL_BODY: usize = 2 << 10;
 /// Answers to pipelined requests are gathered up to this many octets.
 const GATHERED: usize = 16 << 10;
 /// Requests answered before other tasks have their turn.
-const REQUESTS_IN_ONE_TURN: u32 = 32;
+pub(super) const REQUESTS_IN_ONE_TURN: u32 = 32;
 
 /// What comes after the last answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -110,7 +110,7 @@ pub(super) async fn converse<S: Connection + Facts>(
 }
 
 /// Lets every other task that can go on do so.
-async fn others_first() {
+pub(super) async fn others_first() {
     let mut is_first = true;
     poll_fn(|cx| {
         if std::mem::take(&mut is_first) {

@@ -16,6 +16,11 @@ pub trait Facts {
         None
     }
 
+    /// The client chose HTTP/2 when the connection was encrypted (RFC 9113 §3.2).
+    fn speaks_http2(&self) -> bool {
+        false
+    }
+
     /// Nobody on the way can read along.
     fn is_encrypted(&self) -> bool {
         false
@@ -92,6 +97,10 @@ impl<S: Facts + Connection> Facts for TlsStream<S> {
 
     fn tls(&self) -> Option<TlsFacts> {
         self.agreement().map(TlsFacts::from)
+    }
+
+    fn speaks_http2(&self) -> bool {
+        self.protocol() == Some(b"h2")
     }
 
     fn is_encrypted(&self) -> bool {

@@ -1,6 +1,7 @@
-//! What the grammar lets through and RFC 9110 and 9112 do not; and the way of a request to who answers it.
+//! What the grammar lets through and RFC 9110, 9112 and 9113 do not; and the way of a request to who answers it.
 //!
 //! - exactly one Host, and one that is a host (RFC 9112 §3.2)
+//! - in HTTP/2 an authority, with which Host agrees (RFC 9113 §8.3.1), and no white space around a value (§8.2.1)
 //! - the asterisk as target only of OPTIONS (RFC 9112 §3.2.4), no authority form but of CONNECT (§3.2.3)
 //! - methods: CONNECT and TRACE are known and allowed nowhere, unknown ones are 501 (RFC 9110 §9.1)
 //! - expectations other than 100-continue are 417 (RFC 9110 §10.1.1)
@@ -18,6 +19,7 @@ use super::wire::Fault;
 use super::{Site, files, put, sink};
 use http::header::{ALLOW, AUTHORIZATION, EXPECT, HOST, HeaderValue, RETRY_AFTER};
 use http::request::Parts;
+use http::uri::Scheme;
 use http::{Method, Response, StatusCode, Version};
 use smallvec::SmallVec;
 use std::borrow::Cow;
@@ -286,6 +288,14 @@ fn check<'a>(site: &Site, head: &'a Parts) -> Result<Target<'a>, StatusCode> {
         return Err(StatusCode::URI_TOO_LONG);
     }
     check_host(head)?;
+    if head.version == Version::HTTP_2 && head.headers.values().any(is_padded) {
+        return Err(StatusCode::BAD_REQUEST);
+    }
+    if head.version == Version::HTTP_2
+        && head.uri.scheme_str().is_some_and(|scheme| !matches!(scheme, "http" | "https"))
+    {
+        return Err(StatusCode::BAD_REQUEST);
+    }
     // No user in front of the host (RFC 9110 §4.2.4), and one that is a host.
     if head.uri.scheme().is_some() && head.uri.authority().is_some_and(|host| !is_host(host.as_str().as_bytes())) {
         return Err(StatusCode::BAD_REQUEST);
@@ -297,7 +307,8 @@ fn check<'a>(site: &Site, head: &'a Parts) -> Result<Target<'a>, StatusCode> {
         return Err(StatusCode::EXPECTATION_FAILED);
     }
     match (head.uri.path(), head.uri.scheme(), head.uri.authority()) {
-        ("*", None, None) if head.method == Method::OPTIONS => Ok(Target::Server),
+        // HTTP/2 has a scheme and an authority with it (RFC 9113 §8.3.1).
+        ("*", _, _) if head.method == Method::OPTIONS => Ok(Target::Server),
         (path, None, None) if path.starts_with('/') => parse_path(path),
         // The absolute form (RFC 9112 §3.2.2), in which the path may be left out.
         ("", Some(_), Some(_)) if head.method == Method::OPTIONS => Ok(Target::Server),
@@ -317,14 +328,33 @@ fn check_method(method: &Method) -> Result<(), StatusCode> {
     }
 }
 
-/// RFC 9112 §3.2: one Host in HTTP/1.1, at most one before, and always one that is a host.
+/// RFC 9112 §3.2: one Host in HTTP/1.1, at most one before, and always one that is a host. In HTTP/2 the authority may
+/// stand for it, and must not disagree (RFC 9113 §8.3.1).
 fn check_host(head: &Parts) -> Result<(), StatusCode> {
     let mut hosts = head.headers.get_all(HOST).iter();
+    let authority = head.uri.authority().filter(|_| head.version == Version::HTTP_2);
     match (hosts.next(), hosts.next()) {
+        (None, _) if authority.is_some() => Ok(()),
+        (Some(host), None) if authority.is_some_and(|authority| !is_same_host(authority.as_str(), host, head)) => {
+            Err(StatusCode::BAD_REQUEST)
+        }
         (None, _) if head.version < Version::HTTP_11 => Ok(()),
         (Some(host), None) if is_host(host.as_bytes()) => Ok(()),
         _ => Err(StatusCode::BAD_REQUEST),
     }
+}
+
+/// True if both name the same (RFC 3986 §6.2): letters are of either case, and the scheme's own port may be said.
+fn is_same_host(authority: &str, host: &HeaderValue, head: &Parts) -> bool {
+    let port = if head.uri.scheme() == Some(&Scheme::HTTPS) { ":443" } else { ":80" };
+    let bare = |name: &str| name.strip_suffix(port).or(name.strip_suffix(':')).unwrap_or(name).to_ascii_lowercase();
+    host.to_str().is_ok_and(|host| bare(host) == bare(authority))
+}
+
+/// RFC 9113 §8.2.1: a value neither begins nor ends with white space.
+fn is_padded(value: &HeaderValue) -> bool {
+    let value = value.as_bytes();
+    value.trim_ascii().len() < value.len()
 }
 
 /// `uri-host [ ":" port ]` (RFC 9110 §7.2), the host not empty and without the comma that joins two

@@ -34,6 +34,7 @@ mod files;
 mod guard;
 mod head;
 mod host;
+mod http2;
 mod incoming;
 mod pages;
 mod put;
@@ -72,6 +73,8 @@ use std::rc::Rc;
 /// What the service is told by its configuration.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Clients may speak HTTP/2.
+    pub http2: bool,
     /// The pages under `/-/`, the upload sink among them.
     pub state_page: bool,
     /// They are not for everybody, so that they stand nowhere else.
@@ -97,6 +100,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Config {
+            http2: true,
             state_page: true,
             is_state_restricted: false,
             header_timeout: Duration::from_secs(10),

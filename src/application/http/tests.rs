@@ -3,6 +3,7 @@
 mod entering;
 mod framing;
 mod hosting;
+mod http2;
 mod keeping;
 mod packing;
 mod parts;

@@ -91,12 +91,14 @@ pub(super) enum Waited {
 
 /// A connection and its deadlines.
 pub(super) struct Wire<S: Connection> {
-    stream: S,
+    pub(super) stream: S,
     pub(super) site: Rc<Site>,
     /// When it rings.
     alarm: Option<(Instant, AlarmId)>,
     /// The client has no more connections than it may.
     pub(super) is_admitted: bool,
+    /// Nothing has come on it.
+    pub(super) is_new: bool,
 }
 
 impl<S: Connection + Facts> Wire<S> {
@@ -114,7 +116,7 @@ impl<S: Connection + Facts> Wire<S> {
 impl<S: Connection> Wire<S> {
     pub(super) fn new(stream: S, site: Rc<Site>) -> Self {
         let is_admitted = site.clients.enter(site.config.client_limits, stream.peer().ip());
-        Wire { stream, site, alarm: None, is_admitted }
+        Wire { stream, site, alarm: None, is_admitted, is_new: true }
     }
 
     pub(super) fn peer(&self) -> SocketAddr {
@@ -213,7 +215,8 @@ impl<S: Connection> Wire<S> {
         Ok(())
     }
 
-    fn poll_alarm(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when `deadline` has come. One alarm serves all that wait on the connection itself.
+    pub(super) fn poll_alarm(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let clock = &self.site.clock;
         let now = clock.now();
         if deadline <= now {

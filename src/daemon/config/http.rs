@@ -121,6 +121,8 @@ with_site_keys! {
         pub listen: Vec<Spanned<Listen>> = vec![unwritten(Listen::Port(80))],
         /// Where it listens for TLS.
         pub tls_listen: Vec<Spanned<Listen>> = Vec::new(),
+        /// Serve HTTP/2: over TLS to clients that ask for it, in the clear to those that begin with it.
+        pub http2: bool = true,
         /// Serve the stack's own state under `/-/`.
         pub state_page: bool = true,
         /// Who may see it; by default everybody.

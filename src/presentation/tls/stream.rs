@@ -120,6 +120,11 @@ impl<S: Connection> TlsStream<S> {
         })
     }
 
+    /// The protocol that was chosen (ALPN, RFC 7301); `None` in the clear and before the handshake is done.
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.session.as_ref()?.tls().alpn_protocol()
+    }
+
     /// The stream below.
     pub fn below(&self) -> &S {
         &self.stream

@@ -25,7 +25,7 @@ fn entrance(house: &House, verifier: Verifier) -> Entrance {
 }
 
 /// A site with a realm for alice, one for everybody, and a store for alice and bob.
-fn guarded() -> (House, Verifier) {
+pub(super) fn guarded() -> (House, Verifier) {
     let mut house = house();
     fs::create_dir(house.www().join("in")).unwrap();
     fs::create_dir(house.www().join("private")).unwrap();
@@ -43,7 +43,7 @@ fn guarded() -> (House, Verifier) {
     (house, verifier)
 }
 
-fn basic(name: &str, password: &str) -> String {
+pub(super) fn basic(name: &str, password: &str) -> String {
     format!("Authorization: Basic {}\r\n", Base64::encode_string(format!("{name}:{password}").as_bytes()))
 }
 
@@ -301,7 +301,7 @@ fn a_client_that_takes_an_answer_drop_by_drop_is_not_served_for_ever() {
 }
 
 /// A site with a log, and its lines.
-fn logged(format: LogFormat) -> (House, Rc<RefCell<Vec<String>>>) {
+pub(super) fn logged(format: LogFormat) -> (House, Rc<RefCell<Vec<String>>>) {
     let (mut house, verifier) = guarded();
     let lines = Rc::new(RefCell::new(Vec::new()));
     let sink = lines.clone();
