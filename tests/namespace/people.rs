@@ -43,7 +43,7 @@ lunch.add_attachment("Soup, then dumplings.\n" * 3, filename="menü.txt")
 letters = [
     letter("Library <desk@library.example>", "Two books are due", monday % "08:05:00", "In a week.\n"),
     letter("build@ci.example", "[tapstack] main is green", monday % "11:42:00", "All tests passed.\n"),
-    letter("Ｅve <eve@example.com>", "<script>alert(1)</script> & \"other\" things", monday % "12:00:00", "Hi.\n"),
+    letter("Eve <eve@example.com>", "<script>alert(1)</script> & \"other\" things", monday % "12:00:00", "Hi.\n"),
     lunch,
 ]
 with smtplib.SMTP("192.0.2.2", 25, timeout=15) as client:

@@ -61,7 +61,7 @@ impl Frame<'_> {
     pub(super) fn problem(&self, status: StatusCode, advice: &str) -> Response<Body> {
         self.page(status, |out| {
             write!(out, "<h1>{}</h1>\n<p class=\"note bad\">{}</p>\n", Escaped(self.title), Escaped(advice))?;
-            write!(out, "<p><a href=\"{}\">Go to your account</a></p>\n", Escaped(self.prefix))
+            writeln!(out, "<p><a href=\"{}\">Go to your account</a></p>", Escaped(self.prefix))
         })
     }
 
@@ -163,7 +163,7 @@ pub(super) fn size(octets: u64) -> String {
     match octets {
         0..1_024 => format!("{octets} B"),
         1_024..1_048_576 => format!("{} KiB", octets.div_ceil(1_024)),
-        _ => format!("{}.{} MiB", octets >> 20, (octets % 1_048_576) * 10 >> 20),
+        _ => format!("{}.{} MiB", octets >> 20, ((octets % 1_048_576) * 10) >> 20),
     }
 }
 
