@@ -54,3 +54,13 @@ need_tun() {
     as_root mkdir -p /dev/net
     as_root mknod /dev/net/tun c 10 200 || die "/dev/net/tun is missing and cannot be made: is this a container without devices?"
 }
+
+# A scanner of TLS that is no package of the distribution's, in a folder of its own.
+need_sslyze() {
+    sslyze=${CARGO_TARGET_DIR:-$PWD/target}/sslyze/bin/sslyze
+    [ ! -x "$sslyze" ] || return 0
+    say "installing sslyze"
+    python3 -c 'import ensurepip' 2>/dev/null || install_packages python3-venv
+    python3 -m venv "${sslyze%/bin/*}"
+    "${sslyze%/*}/pip" install --quiet 'sslyze>=6'
+}

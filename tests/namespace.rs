@@ -55,3 +55,5 @@ mod namespace_queues;
 mod namespace_services;
 #[path = "namespace/tls.rs"]
 mod namespace_tls;
+#[path = "namespace/tls_scan.rs"]
+mod namespace_tls_scan;

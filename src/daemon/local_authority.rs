@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   STATE/tls/authority.pem     key and certificate; one for all daemons of the machine, ten years
-//!   STATE/tls/TAP.pem           key and certificate of the daemon whose first TAP that is, 397 days
+//!   STATE/tls/TAP.pem           key and certificate of the daemon whose first TAP that is, 90 days
 //! ```
 //!
 //! Each is one file, so that key and certificate change together; it is written beside its place and moved there, and only
@@ -183,11 +183,11 @@ mod tests {
         let (first, here) = (names(&["192.0.2.2", "Host"]), |days: u32| NOW + DAY * days);
         let kept = local.certificate("tap0", &first, here(0)).unwrap();
         let authority = fs::read_to_string(local.path()).unwrap();
-        assert_eq!(local.certificate("tap0", &names(&["host", "192.0.2.2"]), here(366)).unwrap(), kept);
+        assert_eq!(local.certificate("tap0", &names(&["host", "192.0.2.2"]), here(59)).unwrap(), kept);
         assert_ne!(local.certificate("tap1", &first, here(0)).unwrap(), kept, "another daemon has its own");
-        let renewed = local.certificate("tap0", &first, here(367)).unwrap();
+        let renewed = local.certificate("tap0", &first, here(60)).unwrap();
         assert_ne!(renewed, kept);
-        let other = local.certificate("tap0", &names(&["192.0.2.3"]), here(367)).unwrap();
+        let other = local.certificate("tap0", &names(&["192.0.2.3"]), here(60)).unwrap();
         assert_ne!(other, renewed);
         assert_eq!(fs::read_to_string(local.path()).unwrap(), authority, "all of one authority");
         // Its successor signs anew.

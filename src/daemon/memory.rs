@@ -66,7 +66,7 @@ pub(super) fn give_back() {
 }
 
 /// From so many bytes on a piece of memory comes from the system by itself, and goes back when it is freed.
-const LARGE: libc::c_int = 1 << 20;
+const LARGE: libc::c_int = 256 << 10;
 /// So much may lie free at the end of a heap, which is what the C library gets to by itself.
 const SPARE: libc::c_int = 64 << 20;
 

@@ -15,9 +15,9 @@ use x509_parser::time::ASN1Time;
 const DAY: Duration = Duration::from_secs(86_400);
 /// How long an authority is good.
 const AUTHORITY_DAYS: u32 = 3_650;
-/// How long a host's certificate is good: clients refuse those that are for longer than 398 days (CA/Browser Forum
-/// Baseline Requirements §6.3.2).
-const HOST_DAYS: u32 = 397;
+/// How long a host's certificate is good: no longer than Mozilla's profiles allow, `modern` being the strictest. It is
+/// made anew by itself, while the daemon runs.
+const HOST_DAYS: u32 = 90;
 /// The clock of a client may be behind ours.
 const BACKDATED: Duration = Duration::from_secs(3_600);
 /// A certificate that ends within so many days is made anew.

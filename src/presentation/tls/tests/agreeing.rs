@@ -8,7 +8,7 @@ use crate::presentation::tls::settings::{ClientAuth, Profile, ServerTls, Setting
 use crate::presentation::tls::stream::Agreement;
 use rustls::pki_types::CertificateDer;
 use rustls::version::{TLS12, TLS13};
-use rustls::{AlertDescription, ClientConfig, SupportedProtocolVersion};
+use rustls::{AlertDescription, ClientConfig, RootCertStore, SupportedProtocolVersion};
 use std::io::ErrorKind;
 use std::sync::{Arc, Mutex};
 
@@ -50,6 +50,22 @@ fn keys_are_agreed_on_so_that_a_quantum_computer_learns_nothing() {
     assert_eq!(agreement.key_exchange.as_deref(), Some("X25519MLKEM768"));
     assert_eq!(agreement.server_name.as_deref(), Some("host.example"));
     assert!(!agreement.is_resumed && !agreement.is_client_certified);
+}
+
+#[test]
+fn our_order_of_cipher_suites_counts() {
+    let (mut bench, host) = (Bench::default(), made(&["host.example"]));
+    let tls = ServerTls::new(settings(&[&host])).unwrap();
+    for (version, expected) in [(&TLS13, "TLS_AES_128_GCM_SHA256"), (&TLS12, "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256")]
+    {
+        let mut turned = provider();
+        turned.cipher_suites.reverse();
+        let mut roots = RootCertStore::empty();
+        roots.add(host.der.clone()).unwrap();
+        let builder = ClientConfig::builder_with_provider(turned.into()).with_protocol_versions(&[version]).unwrap();
+        let turned = builder.with_root_certificates(roots).with_no_client_auth();
+        assert_eq!(agreed(&mut bench, &tls, &turned.into()).cipher_suite, expected);
+    }
 }
 
 #[test]
