@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 fn sslyze() -> Option<PathBuf> {
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent()?.join("sslyze/bin/sslyze");
     let beside = binary().parent()?.parent()?.join("sslyze/bin/sslyze");
-    let in_path = std::env::split_paths(&std::env::var_os("PATH")?).map(|folder| folder.join("sslyze"));
+    let path = std::env::var_os("PATH")?;
+    let in_path = std::env::split_paths(&path).map(|folder| folder.join("sslyze"));
     [target, beside].into_iter().chain(in_path).find(|place| place.is_file())
 }
 
