@@ -76,6 +76,10 @@ fn wrong_configurations_exit_with_2_and_name_file_and_line() {
         ("[http]\n[[http.redirect]]\nfrom = \"/a\"\nto = \"/b\"\nstatus = 200", 8, "is no redirect"),
         ("[http]\n[[http.site]]\nnames = [\"A\"]", 6, "lower case"),
         ("[http]\n[[http.upload]]\npath = \"/in\"\naccounts = [\"alice\"]", 6, "takes a root"),
+        ("[http]\n[[http.protect]]\npath = \"/in\"\nlogin = \"form\"", 7, "give tls_listen and account_pages"),
+        ("[http]\n[[http.protect]]\npath = \"/in\"\nroles = [\"a b\"]", 7, "can't be a role"),
+        ("[http]\naccount_pages = \"account\"", 5, "write \"/account/\""),
+        ("[http]\nstate_page_role = \"Admin\"", 5, "can't be a role"),
         ("[http.log]\nfile = \"nowhere/log\"", 5, "in no directory that exists"),
         ("[pop3]\nmaildir = \"mail\"", 5, "put {user} in it"),
         ("[[account]]\nname = \"alice\"\npassword = \"secret\"", 6, "tapstack password"),
@@ -243,6 +247,41 @@ fn accounts_are_added_listed_locked_and_removed() {
     );
     assert_eq!(account(&state, &["remove", "alice"], "").status, 0);
     assert_eq!(list(), ["\"bob\" true false"]);
+}
+
+#[test]
+fn roles_and_services_of_an_account_are_given_and_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path();
+    let rights = || {
+        let all: Vec<serde_json::Value> =
+            serde_json::from_str(&account(state, &["list", "--json"], "").stdout).unwrap();
+        format!("{} {}", all[0]["roles"], all[0]["services"])
+    };
+    let words = ["add", "alice", "--role", "staff", "--role", "admin", "--service", "web"];
+    assert_eq!(account(state, &words, "wonderland\n").status, 0);
+    assert_eq!(rights(), "[\"admin\",\"staff\"] [\"web\"]");
+    let listed = account(state, &["list"], "").stdout;
+    assert!(listed.contains("admin staff") && listed.contains("ROLES"), "{listed}");
+    for (words, expected) in [
+        (&["role", "alice", "--add", "guest", "--remove", "staff"][..], "[\"admin\",\"guest\"] [\"web\"]"),
+        (&["role", "alice", "--remove", "admin", "--remove", "guest"], "[] [\"web\"]"),
+        (&["service", "alice", "pop3", "submission"], "[] [\"pop3\",\"submission\"]"),
+        (&["service", "alice", "none"], "[] []"),
+        (&["service", "alice", "all"], "[] null"),
+    ] {
+        let said = account(state, words, "");
+        assert_eq!((said.status, rights().as_str()), (0, expected), "{words:?}: {}", said.stderr);
+    }
+    for words in [
+        &["role", "alice"][..],
+        &["role", "alice", "--add", "Admin"],
+        &["role", "bob", "--add", "admin"],
+        &["service", "alice", "ftp"],
+        &["service", "alice"],
+    ] {
+        assert_eq!(account(state, words, "").status, 2, "{words:?}");
+    }
 }
 
 #[test]

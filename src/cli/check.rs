@@ -1,7 +1,7 @@
 //! `tapstack check`: what would run, without running it.
 
 use crate::cli::setup::Setup;
-use crate::daemon::config::{Config, Interface, Listen};
+use crate::daemon::config::{Config, Http, Interface, Listen};
 use crate::daemon::failure::Failure;
 use crate::daemon::tls::{identity, own_names};
 use crate::presentation::tls::settings::{ClientAuth, Profile};
@@ -35,6 +35,9 @@ fn summary(config: &Config) -> String {
     }
     if let Some(http) = config.http.iter().find(|http| !http.tls_listen.is_empty()) {
         lines.push(format!("https on {}: the same", ports(&http.tls_listen)));
+    }
+    if let Some((path, port)) = config.http.as_ref().and_then(Http::pages) {
+        lines.push(format!("login, mail and sessions of accounts over https on {port}: {path}"));
     }
     if let Some(pop3) = &config.pop3 {
         let accounts = config.accounts.len();

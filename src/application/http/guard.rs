@@ -13,7 +13,7 @@ use super::body::Body;
 use super::files::Store;
 use super::host::Host;
 use super::incoming::Incoming;
-use super::pages::{self, Cookie};
+use super::pages::{self, Cookie, Pages};
 use super::realms::{Realm, Refused};
 use super::wire::Fault;
 use super::{Site, files, put, sink};
@@ -122,10 +122,7 @@ fn treat(
     if let Some((status, location)) = elsewhere {
         return answered(answer::redirect(status, &location));
     }
-    if let (Some(pages), Some(login)) = (&site.pages, &site.login)
-        && pages.are_at(parts)
-        && !login.entrance().verifier().accounts().is_empty()
-    {
+    if pages_of(site).is_some_and(|pages| pages.are_at(parts)) {
         return Verdict::Page;
     }
     if let Some(response) = host.cors.as_ref().and_then(|cors| cors.preflight(head)) {
@@ -162,9 +159,15 @@ fn treat(
     answered(response)
 }
 
+/// The pages of people, while there is anybody who could log in.
+fn pages_of(site: &Site) -> Option<&Pages> {
+    let login = site.login.as_ref()?;
+    site.pages.as_ref().filter(|_| !login.entrance().verifier().accounts().is_empty())
+}
+
 /// Asks for a login, in the way of the realm.
 fn challenge(site: &Site, asker: Asker, head: &Parts, realm: &Realm) -> Response<Body> {
-    match &site.pages {
+    match pages_of(site) {
         Some(pages) if realm.shows_form(head) => pages.login_for(head, asker.is_encrypted),
         _ => realm.challenge(),
     }

@@ -19,7 +19,7 @@
 //! Who answers what: 400 [`head`], `presentation::chunked` and [`guard`]; 401, 403 [`realms`]; 404, 405, 406, 412, 416
 //! [`files`]; 408 [`wire`]; 409, 415, 507 [`put`]; 413, 414, 417, 429, 501 [`guard`]; 431, 505 [`head`]; 503 [`connection`].
 //!
-//! Not here: HTTP/2, proxying.
+//! Not here: proxying.
 
 mod access_log;
 mod answer;

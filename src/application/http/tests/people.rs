@@ -479,7 +479,10 @@ fn a_realm_takes_a_session_and_its_role_and_shows_a_form_to_people() {
 fn without_any_account_there_are_no_pages() {
     let mut lounge = lounge();
     lounge.verifier.replace(accounts::tests::cheap(&[]));
-    assert_eq!(status(&lounge.page(&mut Jar::default(), "style.css")), 401, "it is in the realm of the state page");
+    for path in ["/-/account/login", "/-/account/", "/-/"] {
+        let answer = lounge.ask(&mut Jar::default(), &format!("GET {path}"), "Accept: text/html\r\n");
+        assert_eq!(status(&answer), 401, "{path} is in the realm of the state page, which leads nowhere");
+    }
 }
 
 #[test]
