@@ -49,6 +49,8 @@ mod namespace_offload;
 mod namespace_people;
 #[path = "namespace/pop3.rs"]
 mod namespace_pop3;
+#[path = "namespace/proxy.rs"]
+mod namespace_proxy;
 #[path = "namespace/queues.rs"]
 mod namespace_queues;
 #[path = "namespace/services.rs"]

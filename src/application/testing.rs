@@ -94,6 +94,11 @@ impl Pipe {
         self.incoming.borrow().shared
     }
 
+    /// Octets that we sent and the other end has not taken.
+    pub(crate) fn untaken(&self) -> usize {
+        self.outgoing.borrow().octets.len()
+    }
+
     /// True if the other end sends no more.
     pub(crate) fn is_finished(&self) -> bool {
         self.incoming.borrow().finished

@@ -7,6 +7,7 @@
 pub mod http;
 mod key;
 mod listen;
+mod proxy;
 mod queues;
 mod smtp;
 mod tls;

@@ -1,5 +1,6 @@
 //! The services of the configuration, started on the stack's sockets.
 
+use crate::application::http::proxy::{Dial, Proxy, Settings};
 use crate::application::http::{self, AccessLog, Hosts, LogFormat, Login, Pages, Root, Site};
 use crate::application::mailbox::{Mailboxes, delivery};
 use crate::application::pop3;
@@ -16,11 +17,12 @@ use crate::daemon::guest::Common;
 use crate::daemon::log_file::LogFile;
 use crate::presentation::tls::Acceptor;
 use crate::session::clock::Clock;
+use crate::session::connection::Connection;
 use crate::session::entrance::Entrance;
 use crate::session::login::{Logins, Policy};
 use crate::session::net::Net;
 use crate::session::rights::Service;
-use crate::session::tcp::{ListenOptions, TcpListener};
+use crate::session::tcp::{ListenOptions, TcpListener, TcpStream};
 use crate::session::udp::UdpSocket;
 use crate::stack::siblings::Place;
 use crate::transport::tcp::config::{self as tcp, Algorithm};
@@ -133,7 +135,11 @@ impl Services<'_> {
             }
             state
         });
-        let site = Site::new(settings, self.clock(), random()?, hosts(http)?, state)
+        let (hosts, proxies) = hosts(http, |settings| self.proxy(settings))?;
+        for proxy in proxies {
+            self.net.spawn(Proxy::look_after(proxy, self.shutdown.clone()));
+        }
+        let site = Site::new(settings, self.clock(), random()?, hosts, state)
             .with_login(self.login()?)
             .with_clients(self.common.http_clients.clone())
             .with_errands(self.common.errands.clone());
@@ -161,6 +167,22 @@ impl Services<'_> {
             self.net.spawn(http::serve(listener, Rc::clone(&site), bounds, self.shutdown.clone()));
         }
         Ok(())
+    }
+
+    /// A gateway over the stack's own connections, of which each stack has its share.
+    fn proxy(&self, mut settings: Settings) -> Proxy {
+        settings.connections = settings.connections.div_ceil(u32::from(self.place.count));
+        settings.kept = settings.kept.div_ceil(usize::from(self.place.count));
+        let net = self.net.clone();
+        let dial: Dial = Rc::new(move |address| {
+            let net = net.clone();
+            Box::pin(async move {
+                let stream = TcpStream::connect(&net, address).await?;
+                stream.set_nodelay(true);
+                Ok(Box::new(stream) as Box<dyn Connection>)
+            })
+        });
+        Proxy::new(settings, self.clock(), &dial)
     }
 
     fn login(&self) -> Result<Login, Failure> {
@@ -297,17 +319,19 @@ const SMTP: &[&str] = &["smtp", "esmtp"];
 /// Connections of one small service.
 const SMALL_CONNECTIONS: u32 = 131_072;
 
-/// The sites of the web server.
-fn hosts(http: &config::Http) -> Result<Hosts, Failure> {
-    let mut hosts = Hosts::default();
+/// The sites of the web server, and all their proxies, which `proxy` makes.
+fn hosts(http: &config::Http, proxy: impl Fn(Settings) -> Proxy) -> Result<(Hosts, Vec<Rc<Proxy>>), Failure> {
+    let (mut hosts, mut all_proxies) = (Hosts::default(), Vec::new());
     for (names, site) in http.all_sites() {
+        let proxies: Vec<Rc<Proxy>> = site.proxies().map(|settings| Rc::new(proxy(settings))).collect();
+        all_proxies.extend(proxies.iter().cloned());
         let open = |path: &PathBuf| {
             Root::open(path)
                 .map_err(|error| Failure::running(format!("the pages can't be read: {}: {error}", path.display())))
         };
         let root = site.root().map(open).transpose()?.map(|root| root.in_manner(site.manner()));
         let host = |root| {
-            let mut host = site.host(root);
+            let mut host = site.host(root, proxies.clone());
             // The last of those for the same path is the one that counts.
             host.realms.extend(http.state_realm());
             host
@@ -320,7 +344,7 @@ fn hosts(http: &config::Http) -> Result<Hosts, Failure> {
             hosts.named.insert(name.as_ref().clone(), host(root.clone()));
         }
     }
-    Ok(hosts)
+    Ok((hosts, all_proxies))
 }
 
 fn access_log_of(file: LogFile, format: config::http::LogFormat) -> AccessLog {

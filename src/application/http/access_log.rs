@@ -3,7 +3,7 @@
 //! | format | a line |
 //! |---|---|
 //! | combined | Apache's: `192.0.2.1 - alice [22/Nov/2026:12:00:00 +0000] "GET / HTTP/1.1" 200 12 "referrer" "agent"` |
-//! | JSON | an object with all of that, the time it took, and what TCP and TLS know of the connection ([`super::facts`]) |
+//! | JSON | an object with all of that, the time it took, which upstream answered, and what TCP and TLS know of the connection ([`super::facts`]) |
 //!
 //! Beside the file of the configuration there is the log of the program: the Common Log Format at level `debug` of the
 //! target `tapstack::http`. What a client says is bounded and can't end its quotes or its line.
@@ -11,6 +11,7 @@
 use super::Site;
 use super::answer::http_date;
 use super::facts::{Facts, TcpFacts, TlsFacts};
+use super::proxy::AnsweredBy;
 use crate::base::time::{Duration, Instant};
 use http::header::{HOST, HeaderName, REFERER, USER_AGENT};
 use http::request::Parts;
@@ -54,6 +55,8 @@ pub(super) struct Entry {
     tcp: Option<TcpFacts>,
     tls: Option<TlsFacts>,
     pub(super) account: Option<String>,
+    /// Who answered it in our place.
+    pub(super) upstream: Option<AnsweredBy>,
     pub(super) status: StatusCode,
     pub(super) octets: u64,
 }
@@ -96,6 +99,7 @@ impl Entry {
                 tcp: None,
                 tls: None,
                 account: None,
+                upstream: None,
                 status: StatusCode::INTERNAL_SERVER_ERROR,
                 octets: 0,
             })
@@ -143,6 +147,8 @@ impl Entry {
             duration_us: duration.as_micros() as u64,
             referer: self.referer.as_deref(),
             user_agent: self.agent.as_deref(),
+            upstream: self.upstream.map(|by| by.address),
+            upstream_us: self.upstream.map(|by| by.time.as_micros() as u64),
             tcp: self.tcp,
             tls: self.tls.as_ref(),
         };
@@ -166,6 +172,8 @@ struct Line<'a> {
     duration_us: u64,
     referer: Option<&'a str>,
     user_agent: Option<&'a str>,
+    upstream: Option<SocketAddr>,
+    upstream_us: Option<u64>,
     tcp: Option<TcpFacts>,
     tls: Option<&'a TlsFacts>,
 }

@@ -7,6 +7,7 @@ mod read_ahead;
 pub(super) use byte_ranges::ByteRanges;
 pub(super) use packed::{Packed, Permits};
 
+use super::proxy::Streamed;
 use crate::base::buffers::Buffer;
 use bytes::Bytes;
 use read_ahead::ReadAhead;
@@ -36,6 +37,8 @@ enum Form {
     File(Box<ReadAhead>),
     Parts(Box<ByteRanges>),
     Packed(Box<Packed>),
+    Streamed(Box<Streamed>),
+    Absent(Option<u64>),
 }
 
 impl Body {
@@ -73,6 +76,21 @@ impl Body {
         Body(Form::Packed(Box::new(packed)))
     }
 
+    /// What comes from elsewhere.
+    pub(super) fn streamed(streamed: Streamed) -> Self {
+        Body(Form::Streamed(Box::new(streamed)))
+    }
+
+    /// Nothing, in the place of a body with so many octets.
+    pub(super) fn absent(length: Option<u64>) -> Self {
+        Body(Form::Absent(length))
+    }
+
+    /// True if waiting for it takes no end: whoever makes it is not here.
+    pub(super) fn is_from_afar(&self) -> bool {
+        matches!(self.0, Form::Streamed(_))
+    }
+
     /// Octets that are still to come; `None` if nobody knows before they have.
     pub(super) fn length(&self) -> Option<u64> {
         match &self.0 {
@@ -80,6 +98,8 @@ impl Body {
             Form::File(file) => Some(file.left()),
             Form::Parts(parts) => Some(parts.length()),
             Form::Packed(_) => None,
+            Form::Streamed(streamed) => streamed.length(),
+            Form::Absent(length) => *length,
         }
     }
 
@@ -94,15 +114,17 @@ impl Body {
     /// The next piece, which may be empty if it took work to get so far; `None` at the end.
     ///
     /// # Errors
-    /// The file can't be read, or ends before its length. The length was promised to the client, and only closing the
-    /// connection tells it that the answer is not whole.
-    pub(super) fn next(&mut self) -> io::Result<Option<Bytes>> {
+    /// The file can't be read, or ends before its length; or whoever makes it breaks off. The length was promised to the
+    /// client, and only closing the connection tells it that the answer is not whole.
+    pub(super) async fn next(&mut self) -> io::Result<Option<Bytes>> {
         match &mut self.0 {
             Form::Whole(octets) if octets.is_empty() => Ok(None),
             Form::Whole(octets) => Ok(Some(std::mem::take(octets))),
             Form::File(file) => file.next(),
             Form::Parts(parts) => parts.next(),
             Form::Packed(packed) => packed.next(),
+            Form::Streamed(streamed) => streamed.next().await,
+            Form::Absent(_) => Ok(None),
         }
     }
 }

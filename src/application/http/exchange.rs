@@ -15,10 +15,12 @@ use crate::application::server::{Connection, Requested};
 use crate::base::time::Instant;
 use crate::presentation::chunked;
 use bytes::{Bytes, BytesMut};
+use futures_util::future::{Either, select};
 use http::header::CONNECTION;
 use http::{Method, Response, StatusCode, Version};
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -47,6 +49,8 @@ pub(super) struct Exchange<'a, S: Connection> {
     pub(super) input: Bytes,
     /// Answers that are not handed to the stack yet.
     pub(super) output: BytesMut,
+    /// What was gathered was handed over in part, and the rest is lost: nothing more can be said.
+    is_torn: bool,
     /// What is to be logged of a request that was not answered.
     unanswered: Option<Box<Entry>>,
 }
@@ -68,6 +72,8 @@ enum Step {
 /// What is left of an answer.
 struct Rest {
     body: Body,
+    /// How its end is told.
+    after: After,
     entry: Option<Box<Entry>>,
 }
 
@@ -84,7 +90,7 @@ pub(super) async fn converse<S: Connection + Facts>(
     stop: &Requested,
     first: Bytes,
 ) -> io::Result<Next> {
-    let mut exchange = Exchange { wire, input: first, output: BytesMut::new(), unanswered: None };
+    let mut exchange = Exchange { wire, input: first, output: BytesMut::new(), is_torn: false, unanswered: None };
     let mut answered = 0;
     let next = loop {
         match exchange.request(stop).await {
@@ -169,6 +175,9 @@ impl<S: Connection + Facts> Exchange<'_, S> {
         mut entry: Option<Box<Entry>>,
     ) -> (Next, Option<Box<Rest>>) {
         let (next, after) = match head.keeps_alive {
+            _ if response.body().length().is_none() && head.parts.version < Version::HTTP_11 => {
+                (Next::Linger, After::EndsBody)
+            }
             _ if !is_read || response.headers().contains_key(CONNECTION) || stop.is_asked() => {
                 (Next::Linger, After::Closed)
             }
@@ -179,6 +188,7 @@ impl<S: Connection + Facts> Exchange<'_, S> {
         let (response, mut body) = response.into_parts();
         if let Some(entry) = &mut entry {
             entry.status = response.status;
+            entry.upstream = response.extensions.get().copied();
             entry.tell(self.wire.connection());
         }
         emit::head(&mut self.output, &self.wire.site, &response, body.length(), after);
@@ -191,15 +201,19 @@ impl<S: Connection + Facts> Exchange<'_, S> {
                 entry.octets = octets.len() as u64;
             }
         }
-        (next, (body.length() != Some(0)).then(|| Box::new(Rest { body, entry })))
+        (next, (body.length() != Some(0)).then(|| Box::new(Rest { body, after, entry })))
     }
 
     /// Sends what is left of an answer.
     async fn send(&mut self, mut rest: Box<Rest>) -> io::Result<()> {
         self.flush().await?;
         let mut pace = Pace::new(self.wire.now());
-        let is_chunked = rest.body.length().is_none();
-        while let Some(octets) = rest.body.next()? {
+        let is_chunked = rest.body.length().is_none() && rest.after != After::EndsBody;
+        while let Some(octets) = self.piece(&mut rest).await? {
+            if rest.body.is_from_afar() {
+                // Nor is it the client that was slow before it came.
+                pace = Pace::new(self.wire.now());
+            }
             if let Some(entry) = &mut rest.entry {
                 entry.octets += octets.len() as u64;
             }
@@ -222,6 +236,22 @@ impl<S: Connection + Facts> Exchange<'_, S> {
         Ok(())
     }
 
+    /// The next piece of an answer. What comes from afar is not waited for without a client.
+    async fn piece(&mut self, rest: &mut Rest) -> io::Result<Option<Bytes>> {
+        if !rest.body.is_from_afar() {
+            return rest.body.next().await;
+        }
+        let piece = match select(pin!(rest.body.next()), pin!(self.gone())).await {
+            Either::Left((piece, _)) => piece,
+            Either::Right(((), _)) => Err(io::ErrorKind::ConnectionAborted.into()),
+        };
+        if piece.is_err() && rest.after == After::EndsBody {
+            // Only a broken connection tells the client that this is not the end.
+            self.wire.abort();
+        }
+        piece
+    }
+
     /// Reads the body of a request, and answers.
     async fn upload(&mut self, uploading: Box<Uploading>, stop: &Requested) -> Result<Next, Fault> {
         let Uploading { head, verdict, mut entry } = *uploading;
@@ -239,6 +269,9 @@ impl<S: Connection + Facts> Exchange<'_, S> {
         };
         if let Some(entry) = &mut entry {
             entry.account = account;
+        }
+        if self.is_torn {
+            return Err(Fault::Over(io::ErrorKind::ConnectionAborted.into()));
         }
         let (next, rest) = self.answer(&head, response, is_read, stop, entry);
         if let Some(rest) = rest {
@@ -287,8 +320,22 @@ impl<S: Connection> Exchange<'_, S> {
         if !self.output.is_empty() {
             let octets = std::mem::take(&mut self.output).freeze();
             let mut pace = Pace::new(self.wire.now());
+            // Who waits may be told to stop waiting.
+            self.is_torn = true;
             self.wire.write(octets, &mut pace).await?;
+            self.is_torn = false;
         }
         Ok(())
+    }
+
+    /// Completes when the client is gone. What it says meanwhile is kept, as far as it comes at once.
+    pub(super) async fn gone(&mut self) {
+        if self.input.is_empty() {
+            self.input = self.wire.hear().await;
+            if self.input.is_empty() {
+                return;
+            }
+        }
+        pending().await
     }
 }

@@ -14,6 +14,7 @@ use super::files::Store;
 use super::host::Host;
 use super::incoming::Incoming;
 use super::pages::{self, Cookie, Pages};
+use super::proxy::{self, Proxy};
 use super::realms::{Realm, Refused};
 use super::wire::Fault;
 use super::{Site, files, put, sink};
@@ -24,6 +25,7 @@ use http::{Method, Response, StatusCode, Version};
 use smallvec::SmallVec;
 use std::borrow::Cow;
 use std::net::IpAddr;
+use std::rc::Rc;
 
 /// The parts of a path between its slashes, without percent-encoding. None is empty.
 pub(super) type Names<'a> = SmallVec<[Cow<'a, [u8]>; 4]>;
@@ -60,6 +62,8 @@ pub(super) enum Verdict {
     Put,
     /// A page of somebody who has an account, or a form of such a page.
     Page,
+    /// Somebody else answers it.
+    Proxy(Rc<Proxy>),
 }
 
 /// What is known of who asks.
@@ -128,9 +132,17 @@ fn treat(
     if let Some(response) = host.cors.as_ref().and_then(|cors| cors.preflight(head)) {
         return answered(response);
     }
+    let is_own = site.config.state_page && parts.first().is_some_and(|name| name.as_ref() == b"-");
+    let proxy = Proxy::of(&host.proxies, parts).filter(|_| !is_own);
+    let read_there = if proxy.is_some() { proxy::names_upstream(parts) } else { None };
+    let names = match (&read_there, proxy) {
+        (Some(names), _) => names,
+        (None, Some(_)) => return answered(answer::status(StatusCode::BAD_REQUEST)),
+        (None, None) => parts,
+    };
     let store = Store::of(&host.stores, parts);
     let put = store.filter(|store| head.method == Method::PUT || (head.method == Method::DELETE && store.can_delete));
-    for realm in Realm::of(&host.realms, parts).into_iter().chain(put.map(|store| &store.realm)) {
+    for realm in Realm::of(&host.realms, names).into_iter().chain(put.map(|store| &store.realm)) {
         match (who, &site.login) {
             (Who::Account(account), Some(login)) if realm.admits(account, &login.entrance().verifier().accounts()) => {}
             (Who::Account(_), _) => return answered(answer::status(StatusCode::FORBIDDEN)),
@@ -148,6 +160,15 @@ fn treat(
     }
     if site.config.state_page && sink::is_at(parts) {
         return Verdict::Sink;
+    }
+    if let Some(proxy) = proxy {
+        if let Some(location) = proxy.with_slash(head, names, *is_folder) {
+            return answered(answer::redirect(StatusCode::PERMANENT_REDIRECT, &location));
+        }
+        return match least {
+            Some(octets) if octets > proxy.body_limit() => Verdict::Answer(too_large()),
+            _ => Verdict::Proxy(Rc::clone(proxy)),
+        };
     }
     if least.is_some_and(|octets| octets > site.config.body_limit) {
         return Verdict::Answer(too_large());
@@ -233,6 +254,7 @@ pub(super) async fn answer_with_body(
         Verdict::AfterBody(_) => finish(too_large()),
         Verdict::Sink => finish(sink::answer(&head.method, upload).await?),
         Verdict::Put => finish(put(site, host, head, upload).await?),
+        Verdict::Proxy(proxy) => finish(proxy.answer(asker, head, account.as_deref(), least, upload).await?),
         Verdict::Prove => finish(answer::status(StatusCode::UNAUTHORIZED)),
         Verdict::Page => {
             let (response, name) = page(site, asker, head, upload).await?;
@@ -246,7 +268,9 @@ pub(super) async fn answer_with_body(
 /// What a client logs in to that has sent a password.
 fn realm<'a>(site: &Site, host: &'a Host, head: &Parts) -> Option<&'a Realm> {
     let Ok(Target::Path { parts, .. }) = check(site, head) else { return None };
-    Realm::of(&host.realms, &parts).or_else(|| Store::of(&host.stores, &parts).map(|store| &store.realm))
+    let read_there = Proxy::of(&host.proxies, &parts).and_then(|_| proxy::names_upstream(&parts));
+    Realm::of(&host.realms, read_there.as_ref().unwrap_or(&parts))
+        .or_else(|| Store::of(&host.stores, &parts).map(|store| &store.realm))
 }
 
 async fn page(

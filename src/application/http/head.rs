@@ -24,7 +24,7 @@ use httparse::{ParserConfig, Status};
 use std::mem::MaybeUninit;
 
 /// Fields of one head.
-const FIELDS: usize = 100;
+pub(super) const FIELDS: usize = 100;
 
 /// How the end of a request's body is known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,7 +102,7 @@ fn too_large(input: &[u8]) -> StatusCode {
 }
 
 /// Finds an empty line at or behind `from`.
-fn end(input: &[u8], from: usize) -> Option<usize> {
+pub(super) fn end(input: &[u8], from: usize) -> Option<usize> {
     let mut from = from;
     loop {
         let rest = input.get(from..)?;
@@ -219,7 +219,7 @@ fn framing(headers: &HeaderMap, version: Version) -> Result<Framing, StatusCode>
 }
 
 /// `1*DIGIT`, of which we can count so many as a `u64` holds.
-fn number(digits: &[u8]) -> Option<u64> {
+pub(super) fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -236,7 +236,7 @@ fn keeps_alive(headers: &HeaderMap, version: Version) -> bool {
 }
 
 /// The elements of a list that may be spread over several fields (RFC 9110 §5.6.1); empty ones are none.
-fn elements(headers: &HeaderMap, name: HeaderName) -> impl DoubleEndedIterator<Item = &[u8]> {
+pub(super) fn elements(headers: &HeaderMap, name: HeaderName) -> impl DoubleEndedIterator<Item = &[u8]> {
     let lists = headers.get_all(name).into_iter();
     lists
         .flat_map(|list| list.as_bytes().split(|octet| *octet == b','))

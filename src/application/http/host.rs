@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   Host, or the authority of the target ──► its own host, or that of *.domain, or the default one
-//!     redirects ─► pages of people ─► CORS preflight ─► realms ─► stores ─► /-/ ─► files, a list, the fall-back ─► error page, headers
+//!     redirects ─► pages of people ─► CORS preflight ─► realms ─► stores ─► /-/ ─► proxies ─► files, a list, the fall-back ─► error page, headers
 //! ```
 
 use super::answer;
@@ -10,6 +10,7 @@ use super::body::Body;
 use super::cors::Cors;
 use super::files::{self, Root, Store};
 use super::guard::Names;
+use super::proxy::{AnsweredBy, Proxy};
 use super::realms::Realm;
 use super::redirects::Redirect;
 use super::{Site, state_page};
@@ -18,6 +19,7 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use percent_encoding::percent_decode_str;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// What one name is answered with.
 #[derive(Default)]
@@ -40,6 +42,8 @@ pub struct Host {
     pub realms: Vec<Realm>,
     /// Where files can be put.
     pub stores: Vec<Store>,
+    /// What others answer.
+    pub proxies: Vec<Rc<Proxy>>,
 }
 
 /// All hosts by their names.
@@ -142,7 +146,8 @@ impl Host {
         is_encrypted: bool,
         mut response: Response<Body>,
     ) -> Response<Body> {
-        if !self.error_pages.is_empty() {
+        let is_passed_on = response.extensions().get::<AnsweredBy>().is_some();
+        if !self.error_pages.is_empty() && !is_passed_on {
             response = self.with_error_page(site, response);
         }
         response = self.with_fields(is_encrypted, response);

@@ -14,6 +14,11 @@ pub(super) trait Incoming {
     /// True once nothing more is to come of it, which [`Incoming::next`] need not have said.
     fn is_ended(&self) -> bool;
 
+    /// Completes when the client is gone, who has sent all of it.
+    async fn gone(&mut self) {
+        std::future::pending().await
+    }
+
     /// Reads and forgets the rest, if it is not longer than `limit`; false if it is.
     ///
     /// # Errors

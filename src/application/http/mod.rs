@@ -10,6 +10,7 @@
 //!           -> /-/...  state_page, sink
 //!           -> files (variant: in which coding; representation: conditions, ranges; listing; a cache of small ones)
 //!           -> put (files that come)
+//!           -> proxy (requests that others answer)
 //! ```
 //!
 //! Octets come in as the slices the stack received and go out as buffers it sends from; [`wire`] holds the deadlines.
@@ -17,9 +18,8 @@
 //! no wire format.
 //!
 //! Who answers what: 400 [`head`], `presentation::chunked` and [`guard`]; 401, 403 [`realms`]; 404, 405, 406, 412, 416
-//! [`files`]; 408 [`wire`]; 409, 415, 507 [`put`]; 413, 414, 417, 429, 501 [`guard`]; 431, 505 [`head`]; 503 [`connection`].
-//!
-//! Not here: proxying.
+//! [`files`]; 408 [`wire`]; 409, 415, 507 [`put`]; 413, 414, 417, 429, 501 [`guard`]; 431, 505 [`head`]; 503 [`connection`];
+//! 502, 504 [`proxy`].
 
 mod access_log;
 mod answer;
@@ -37,6 +37,7 @@ mod host;
 mod http2;
 mod incoming;
 mod pages;
+pub mod proxy;
 mod put;
 mod range;
 mod realms;

@@ -8,6 +8,7 @@ mod keeping;
 mod packing;
 mod parts;
 mod people;
+mod proxying;
 mod slow_records;
 
 use super::*;

@@ -71,6 +71,10 @@ impl<S: Connection> Incoming for Upload<'_, '_, S> {
         }
     }
 
+    async fn gone(&mut self) {
+        self.exchange.gone().await;
+    }
+
     fn is_ended(&self) -> bool {
         match &self.rest {
             Rest::Length(left) => *left == 0,

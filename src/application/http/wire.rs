@@ -154,6 +154,16 @@ impl<S: Connection> Wire<S> {
         .await
     }
 
+    /// What comes when nothing is expected: empty once the client has closed its side or the connection is broken.
+    pub(super) async fn hear(&mut self) -> Bytes {
+        poll_fn(|cx| self.stream.poll_read_bytes(cx, READ_AT_ONCE)).await.unwrap_or_default()
+    }
+
+    /// Breaks the connection off.
+    pub(super) fn abort(&mut self) {
+        self.stream.abort();
+    }
+
     /// Hands all of `octets` to the stack. A client that takes nothing for too long, or too little on the whole, is reset.
     pub(super) async fn write(&mut self, mut octets: Bytes, pace: &mut Pace) -> io::Result<()> {
         let mut deadline = None;

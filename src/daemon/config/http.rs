@@ -3,6 +3,7 @@
 //! The keys of a site stand in `[http]` for the default site and in each `[[http.site]]` for another. A site takes
 //! nothing over from `[http]` but what is of the whole server: where it listens, its limits, its log.
 
+use super::proxy::{self, Proxy};
 use super::validate::check_roles;
 use super::{Flaw, Listen, unwritten};
 use crate::application::http as server;
@@ -15,6 +16,7 @@ use http::{StatusCode, Uri};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::rc::Rc;
 use toml::Spanned;
 
 /// A struct with keys of its own and those of a site.
@@ -64,6 +66,9 @@ macro_rules! with_site_keys {
             /// Folders that take files.
             #[serde(rename = "upload", skip_serializing_if = "Vec::is_empty")]
             pub uploads: Vec<Upload>,
+            /// Paths that others answer.
+            #[serde(rename = "proxy", skip_serializing_if = "Vec::is_empty")]
+            pub proxies: Vec<Proxy>,
         }
 
         impl Default for $name {
@@ -85,6 +90,7 @@ macro_rules! with_site_keys {
                     redirects: Vec::new(),
                     protected: Vec::new(),
                     uploads: Vec::new(),
+                    proxies: Vec::new(),
                 }
             }
         }
@@ -108,6 +114,7 @@ macro_rules! with_site_keys {
                     redirects: &self.redirects,
                     protected: &self.protected,
                     uploads: &self.uploads,
+                    proxies: &self.proxies,
                 }
             }
         }
@@ -192,6 +199,7 @@ pub struct SiteKeys<'a> {
     redirects: &'a [Redirect],
     protected: &'a [Protect],
     uploads: &'a [Upload],
+    proxies: &'a [Proxy],
 }
 
 /// A content coding.
@@ -403,8 +411,13 @@ impl SiteKeys<'_> {
         }
     }
 
-    /// What is served, of the files under `root`.
-    pub fn host(&self, root: Option<server::Root>) -> server::Host {
+    /// What others answer.
+    pub fn proxies(&self) -> impl Iterator<Item = server::proxy::Settings> {
+        self.proxies.iter().map(Proxy::settings)
+    }
+
+    /// What is served, of the files under `root` and by `proxies`.
+    pub fn host(&self, root: Option<server::Root>, proxies: Vec<Rc<server::proxy::Proxy>>) -> server::Host {
         let preset = |fields: &[(HeaderName, &'static str)]| -> Vec<(HeaderName, HeaderValue)> {
             let fields = fields.iter().filter(|_| self.security_headers);
             fields.map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
@@ -435,6 +448,7 @@ impl SiteKeys<'_> {
                 })
                 .collect(),
             stores: self.uploads.iter().map(Upload::store).collect(),
+            proxies,
         }
     }
 }
@@ -577,7 +591,7 @@ fn check_site(site: &SiteKeys<'_>) -> Result<(), Flaw> {
     for upload in site.uploads {
         check_upload(upload, site)?;
     }
-    Ok(())
+    proxy::check(site.proxies)
 }
 
 /// Names of files under the root.
@@ -632,7 +646,7 @@ fn check_redirect(redirect: &Redirect) -> Result<(), Flaw> {
     }
 }
 
-fn check_path(path: &Spanned<String>) -> Result<(), Flaw> {
+pub(super) fn check_path(path: &Spanned<String>) -> Result<(), Flaw> {
     match path.as_ref().starts_with('/') {
         true => Ok(()),
         false => Err(Flaw::at(path, format!("the path `{}` does not begin with a slash", path.as_ref()))),

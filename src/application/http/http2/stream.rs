@@ -154,6 +154,7 @@ impl<S: Connection + Facts> Shared<'_, S> {
         emit::complete(&self.site, &mut head, body.length());
         if let Some(entry) = &mut entry {
             entry.status = head.status;
+            entry.upstream = head.extensions.get().copied();
             entry.tell(self.link.borrow_mut().wire().connection());
         }
         let is_last = *method == Method::HEAD || body.length() == Some(0);
@@ -181,7 +182,19 @@ impl<S: Connection + Facts> Shared<'_, S> {
         let mut pace = Pace::new(self.site.clock.now());
         loop {
             self.outbox.room().await;
-            let Ok(next) = body.next() else { return stream.send_reset(Reason::INTERNAL_ERROR) };
+            let next = if body.is_from_afar() {
+                // Without a client nobody waits; nor is it the client that is slow while we do.
+                match select(pin!(body.next()), poll_fn(|cx| stream.poll_reset(cx))).await {
+                    Either::Left((next, _)) => {
+                        pace = Pace::new(self.site.clock.now());
+                        next
+                    }
+                    Either::Right(_) => return,
+                }
+            } else {
+                body.next().await
+            };
+            let Ok(next) = next else { return stream.send_reset(Reason::INTERNAL_ERROR) };
             let is_last = next.is_none() || body.length() == Some(0);
             let Some(()) = self.send_piece(&mut stream, next.unwrap_or_default(), is_last, &mut pace, &mut entry).await
             else {

@@ -24,6 +24,11 @@ impl Cookie {
         }
     }
 
+    /// True for the name of one of them.
+    pub(in crate::application::http) fn is_ours(name: &[u8]) -> bool {
+        [Cookie::Session, Cookie::Form].iter().any(|own| own.name().as_bytes() == name)
+    }
+
     /// The token that a request brings. Of several the first counts.
     pub(in crate::application::http) fn of(self, headers: &HeaderMap) -> Option<Token> {
         let fields = headers.get_all(COOKIE).iter().filter_map(|field| field.to_str().ok());

@@ -34,7 +34,7 @@ fn shown(message: &str) -> String {
     let reader = Some(Reader { account: "alice", word: "word" });
     let frame = Frame { prefix: "/-/account/", reader, place: Place::Mail, title: &title };
     let mut body = frame.page(StatusCode::OK, |out| write_letter(out, "/-/account/", "id", &letter)).into_body();
-    String::from_utf8(body.next().unwrap().unwrap().to_vec()).unwrap()
+    String::from_utf8(body.take_whole(usize::MAX).unwrap().to_vec()).unwrap()
 }
 
 fn message(subject: &str, name: &str, file: &str, kind: &str, text: &str) -> String {
