@@ -33,6 +33,8 @@ mod namespace_files;
 mod namespace_forwarding;
 #[path = "namespace/http.rs"]
 mod namespace_http;
+#[path = "namespace/http2.rs"]
+mod namespace_http2;
 #[path = "namespace/icmp.rs"]
 mod namespace_icmp;
 #[path = "namespace/mail.rs"]

@@ -69,7 +69,7 @@ fn curl_trusts_the_authority_and_gets_pages_large_and_small() {
     let sunk = lab.run(&format!("{curl}/-/sink -X POST -T got"));
     assert!(sunk.contains(&sha256(&file)), "{sunk}");
     let said = lab.run(&format!("{curl}/ https://{DAEMON}/index.html -v 2>&1"));
-    assert!(said.contains("Re-using existing connection") && said.contains("accepted http/1.1"), "{said}");
+    assert!(said.contains("Re-using existing connection") && said.contains("accepted h2"), "{said}");
 }
 
 #[test]
