@@ -48,7 +48,7 @@ while True:
 arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
              "--disable-background-networking", "--disable-component-update", "--disable-sync",
              "--force-color-profile=srgb", f"--user-data-dir={folder}/profile"]
-options = {"args": arguments, "prefs": {"download.default_directory": folder}}
+options = {"args": arguments}
 capabilities = {"browserName": "chrome", "acceptInsecureCerts": True, "goog:chromeOptions": options}
 session = "/session/" + ask("POST", "/session", {"capabilities": {"alwaysMatch": capabilities}})["sessionId"]
 
@@ -85,14 +85,14 @@ def run(script):
     return ask("POST", session + "/execute/sync", {"script": script, "args": []})
 
 
-def emulate(command, **parameters):
-    ask("POST", session + "/goog/cdp/execute", {"cmd": "Emulation." + command, "params": parameters})
+def tell(command, **parameters):
+    ask("POST", session + "/goog/cdp/execute", {"cmd": command, "params": parameters})
 
 
 def look(width, height, is_dark=False):
-    emulate("setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500)
+    tell("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 500)
     scheme = "dark" if is_dark else "light"
-    emulate("setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    tell("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
 
 def picture(name):
@@ -102,6 +102,7 @@ def picture(name):
 
 
 try:
+    tell("Browser.setDownloadBehavior", behavior="allow", downloadPath=folder)
     look(900, 460)
     # Where one wants to go leads to the form, and back.
     go("/private/")
