@@ -89,6 +89,9 @@ fn nginx_is_asked_on_connections_that_are_kept_and_hears_who_asks() {
     for _ in 0..5 {
         assert_eq!(ask().split(' ').next(), Some(connection), "another client, the same connection behind");
     }
+    // HTTP/2 before us is HTTP/1.1 behind.
+    let second = lab.run(&format!("curl -sSf --http2-prior-knowledge http://{DAEMON}/app/who"));
+    assert!(second.starts_with(&format!("{connection} ")), "{second}");
     // In chunks, packed, and whole.
     let text = lab.run(&format!("curl -sSf --compressed http://{DAEMON}/app/chunked"));
     assert_eq!(text, "a line of text\n".repeat(100_000));
@@ -103,7 +106,14 @@ fn nginx_is_asked_on_connections_that_are_kept_and_hears_who_asks() {
     );
     let small = &file[..1 << 20];
     lab.write("file", small);
-    for (name, how) in [("a", "-T file"), ("b", "-T - < file"), ("c", "-T file -H 'Expect: 100-continue'")] {
+    let ways = [
+        ("a", "-T file"),
+        ("b", "-T - < file"),
+        ("c", "-T file -H 'Expect: 100-continue'"),
+        ("e", "--http2-prior-knowledge -T file"),
+        ("f", "--http2-prior-knowledge -T - < file"),
+    ];
+    for (name, how) in ways {
         lab.run(&format!("curl -sSf http://{DAEMON}/app/sink/{name} {how}"));
         assert_eq!(sha256(&lab.read(&format!("files/sink/{name}"))), sha256(small), "{how}");
     }

@@ -253,6 +253,13 @@ fn mistakes_of_sites_are_reported_where_they_stand() {
         ("[[http.redirect]]\nfrom = \"/old\"\nto = \"/*\"", 8, "takes one at the end of `from`"),
         ("[[http.redirect]]\nfrom = \"/old\"\nto = \"/a b\"", 8, "no place to go to"),
         ("[[http.redirect]]\nfrom = \"/old\"\nto = \"/new\"\nstatus = 200", 9, "is no redirect"),
+        ("[[http.proxy]]\npath = \"/x\"\nto = \"http://backend:80\"", 8, "write an address, not a name"),
+        ("[[http.proxy]]\npath = \"/x\"\nto = [\"http://192.0.2.9\", \"https://192.0.2.9\"]", 8, "https is not spoken"),
+        ("[[http.proxy]]\npath = \"/x\"", 7, "nobody answers here"),
+        ("[[http.proxy]]\nto = \"http://192.0.2.9\"", 7, "has no path"),
+        ("[[http.proxy]]\npath = \"x\"\nto = \"http://192.0.2.9\"", 7, "does not begin with a slash"),
+        ("[[http.proxy]]\npath = \"/x\"\nto = 7", 8, "or several such in brackets"),
+        ("[[http.proxy]]\npath = \"/x\"\nto = \"http://192.0.2.9\"\nconnections = 0", 9, "1 at least"),
         ("[[http.protect]]\npath = \"/x\"\naccounts = [\"../eve\"]", 8, "can't be an account"),
         ("[[http.upload]]\npath = \"/in\"\naccounts = []", 7, "everybody's"),
         ("[[http.upload]]\npath = \"/out\"\naccounts = [\"alice\"]", 7, "not a directory"),
@@ -322,7 +329,7 @@ fn every_key_stands_in_the_documentation() {
     config.daemon.pcap = Some("x".into());
     let all = "root = \"x\"\nfallback = \"x\"\nerror_pages.STATUS = \"x\"\nmedia_types.ENDING = \"x\"\nheaders.NAME = \"x\"\n\
         [cors]\norigins = [\"x\"]\n[[redirect]]\nfrom = \"x\"\nto = \"x\"\n[[protect]]\npath = \"x\"\nroles = [\"x\"]\n\
-        [[upload]]\npath = \"x\"\naccounts = [\"x\"]\n";
+        [[upload]]\npath = \"x\"\naccounts = [\"x\"]\n[[proxy]]\npath = \"x\"\nto = \"x\"\n";
     config.http = Some(
         toml::from_str(&format!("client_burst = 1\nstate_page_role = \"x\"\n{all}[log]\nfile = \"x\"\n")).unwrap(),
     );
