@@ -67,7 +67,8 @@ fn h2load_finds_every_request_answered() {
     for scheme in ["http", "https"] {
         for (path, requests) in [("", 20_000), ("large", 200)] {
             let said = lab.run(&format!("timeout 50 h2load -n {requests} -c 20 -m 20 {scheme}://{DAEMON}/{path}"));
-            let expected = format!("{requests} total, {requests} started, {requests} done, {requests} succeeded, 0 failed");
+            let expected =
+                format!("{requests} total, {requests} started, {requests} done, {requests} succeeded, 0 failed");
             assert!(said.contains(&expected) && said.contains("Application protocol: h2"), "{said}");
         }
     }

@@ -1,4 +1,4 @@
-//! HTTP/1.1: files under a root, and pages about the stack itself (RFC 9110, RFC 9112).
+//! HTTP/1.1 and HTTP/2: files under a root, and pages about the stack itself (RFC 9110, RFC 9112, RFC 9113).
 //!
 //! ```text
 //!   connection: waits, holding nothing
@@ -20,6 +20,8 @@
 //! Who answers what: 400 [`head`], `presentation::chunked` and [`guard`]; 401, 403 [`realms`]; 404, 405, 406, 412, 416
 //! [`files`]; 408 [`wire`]; 409, 415, 507 [`put`]; 413, 414, 417, 429, 501 [`guard`]; 431, 505 [`head`]; 503 [`connection`];
 //! 502, 504 [`proxy`].
+//!
+//! A client that speaks HTTP/2 is led to [`http2`] instead of `exchange`, and to the same [`guard`].
 
 mod access_log;
 mod answer;

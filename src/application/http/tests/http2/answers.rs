@@ -184,10 +184,16 @@ proptest! {
         let (mut house, _) = guarded();
         house.write("text.html", &b"<p>some text that can be packed".repeat(200));
         let headers: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-        let first = ask1(&mut house, method, target, &headers, content);
+        let mut first = ask1(&mut house, method, target, &headers, content);
         // What was put by the one is not there for the other.
         let _ = fs::remove_file(house.www().join("in/x"));
-        let second = ask2(&mut house, method, target, &headers, content);
+        let mut second = ask2(&mut house, method, target, &headers, content);
+        if method == "PUT" {
+            // It is another file, with a tag of its own.
+            for answer in [&mut first, &mut second] {
+                answer.1.retain(|field| !field.starts_with("etag: "));
+            }
+        }
         prop_assert_eq!(first, second);
     }
 }
