@@ -213,7 +213,7 @@ fn a_browser_logs_in_reads_a_message_keeps_its_file_and_logs_out() {
     lab.write("browser.py", include_str!("browser.py"));
     // All of it is in a process namespace of its own, whose end is the end of whatever the browser started.
     let _driver = lab.start(
-        "HOME=$PWD exec unshare --pid --fork --kill-child=KILL --mount-proc chromedriver --port=9515 --log-level=WARNING",
+        "HOME=$PWD LC_ALL=C.UTF-8 exec unshare --pid --fork --kill-child=KILL --mount-proc chromedriver --port=9515 --log-level=WARNING",
     );
     let pictures = std::env::var("TAPSTACK_SCREENSHOTS").map_or_else(|_| String::new(), |folder| format!("'{folder}'"));
     let said = lab.attempt_for(

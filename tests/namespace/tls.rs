@@ -194,7 +194,7 @@ fn each_name_gets_its_certificate() {
         let said = s_client(&lab, asked);
         assert!(said.contains(&format!("subject=CN = {shown}")), "{asked}: {said}");
     }
-    assert!(!lab.folder().join("state").exists(), "nothing was to be made");
+    assert!(!lab.folder().join("state/tls").exists(), "nothing was to be made");
     let at = format!("--resolve www.second.example:443:{DAEMON}");
     lab.run(&format!("curl -sSf -m 20 --cacert second.pem {at} https://www.second.example/"));
 }
@@ -382,19 +382,17 @@ ask(); print("done")
 #[test]
 fn a_capture_with_secrets_is_read_in_clear() {
     let mut lab = secured("[tls]\nkey_log = \"keys\"\n", &["--pcap", "frames.pcapng", "--key-log"]);
-    for version in ["--tls-max 1.2", "--tlsv1.3"] {
-        lab.run(&format!(
-            "curl -sSfk -m 20 {version} https://{DAEMON}/?{}",
-            version.trim_start_matches("--").replace(' ', "-")
-        ));
+    for (options, page) in [("--tls-max 1.2 --http1.1", "old"), ("--tlsv1.3 --http1.1", "new"), ("--http2", "frames")] {
+        lab.run(&format!("curl -sSfk -m 20 {options} https://{DAEMON}/?{page}"));
     }
     lab.run(&format!("curl -sSk -m 20 --user alice:wonderland pop3s://{DAEMON}/"));
     assert!(lab.daemon.stop().success());
     let fields = |filter: &str, field: &str| {
         lab.run(&format!("tshark -n -r frames.pcapng -Y '{filter}' -T fields -e {field} 2>/dev/null"))
     };
-    assert_eq!(fields("http.request", "http.request.uri"), "/?tls-max-1.2\n/?tlsv1.3\n");
+    assert_eq!(fields("http.request", "http.request.uri"), "/?old\n/?new\n");
     assert_eq!(fields("http.response", "http.response.code"), "200\n200\n");
+    assert_eq!(fields("http2.headers.path", "http2.headers.path"), "/?frames\n");
     assert!(fields("pop.request", "pop.request.command").lines().any(|command| command == "LIST"));
     assert_eq!(fields("_ws.malformed", "frame.number"), "");
     for file in ["keys", "frames.pcapng"] {
