@@ -21,6 +21,8 @@ mod lab;
 mod namespace_accurate_ecn;
 #[path = "namespace/adversity.rs"]
 mod namespace_adversity;
+#[path = "namespace/bad_input.rs"]
+mod namespace_bad_input;
 #[path = "namespace/bad_line.rs"]
 mod namespace_bad_line;
 #[path = "namespace/daemon.rs"]

@@ -12,7 +12,7 @@ use crate::daemon::failure::Failure;
 use crate::daemon::people::database_path;
 use crate::session::account_book::{AccountBook, BookError, Change, Entry};
 use crate::session::accounts;
-use crate::session::database::Database;
+use crate::session::database::{Database, DatabaseError};
 use crate::session::rights::{ROLE_LENGTH, Rights, Service, is_role};
 use clap::{Args, Subcommand};
 use serde_json::json;
@@ -176,15 +176,15 @@ impl Account {
 
 fn open(config: &Config) -> Result<Database, Failure> {
     let state = config.state_path();
-    let failed = |reason: &dyn std::fmt::Display| {
-        let advice = "it belongs to whoever runs the daemon: try sudo, or name another place with --state";
-        Failure::running(format!("the accounts can't be opened: {reason}: {advice}"))
+    let failed = |error: &DatabaseError| {
+        let advice = match error.is_of_permission() {
+            true => ": it belongs to whoever runs the daemon: try sudo, or name another place with --state",
+            false => "",
+        };
+        Failure::running(format!("the accounts can't be opened: {error}{advice}"))
     };
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(state)
-        .map_err(|error| failed(&format!("{}: {error}", state.display())))?;
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(state);
+    made.map_err(|error| failed(&DatabaseError::File(state.into(), error)))?;
     Database::open(&database_path(config)).map_err(|error| failed(&error))
 }
 

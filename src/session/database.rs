@@ -72,6 +72,9 @@ impl fmt::Display for DatabaseError {
             DatabaseError::Newer(version) => {
                 write!(f, "the database has layout {version}, and this program knows {VERSION}: use a newer tapstack")
             }
+            DatabaseError::Sqlite(error) if finds_no_room(error) => {
+                write!(f, "the database can't be written: the disk is full, or fails ({error})")
+            }
             DatabaseError::Sqlite(error) => write!(f, "the database: {error}"),
         }
     }
@@ -83,6 +86,26 @@ impl From<rusqlite::Error> for DatabaseError {
     fn from(error: rusqlite::Error) -> Self {
         DatabaseError::Sqlite(error)
     }
+}
+
+impl DatabaseError {
+    /// True if somebody else could open it.
+    pub fn is_of_permission(&self) -> bool {
+        use rusqlite::ErrorCode::{CannotOpen, PermissionDenied, ReadOnly};
+        match self {
+            DatabaseError::File(_, error) => error.kind() == io::ErrorKind::PermissionDenied,
+            DatabaseError::Newer(_) => false,
+            DatabaseError::Sqlite(error) => {
+                matches!(error.sqlite_error_code(), Some(CannotOpen | PermissionDenied | ReadOnly))
+            }
+        }
+    }
+}
+
+/// A full disk has two names in SQLite: what is shared in memory has a file, too.
+fn finds_no_room(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DiskFull, SystemIoFailure};
+    matches!(error.sqlite_error_code(), Some(DiskFull | SystemIoFailure))
 }
 
 /// The open database. One call at a time.

@@ -17,11 +17,13 @@
 mod cable;
 mod daemon;
 mod namespace;
+mod small_disk;
 mod wire;
 
 pub use cable::{BadLine, Cable};
 pub use daemon::{Daemon, Lab, binary, offloads, queues};
 pub use namespace::{Namespace, Running};
+pub use small_disk::SmallDisk;
 pub use wire::{http, noise, read_to_end, sha256};
 
 use std::time::{Duration, Instant};

@@ -1,6 +1,6 @@
 //! Mail on its whole way, with the programs that people send and fetch it with.
 
-use crate::lab::{DAEMON, Daemon, Lab, Namespace, binary};
+use crate::lab::{DAEMON, Daemon, Lab, Namespace, SmallDisk, binary};
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -144,25 +144,6 @@ fn mpop_proves_the_password_by_scram() {
     let right = mpop("scram-sha-256", "wonderland");
     assert_eq!(right.status, 0, "{}{}", right.stdout, right.stderr);
     assert!(mpop("scram-sha-256", "wunderland").status != 0);
-}
-
-/// A file system of its own that is full soon, until it is dropped.
-struct SmallDisk(std::path::PathBuf);
-
-impl SmallDisk {
-    fn at(folder: std::path::PathBuf) -> Self {
-        fs::create_dir_all(&folder).unwrap();
-        let mounted =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=256k,mode=755", "small"]).arg(&folder).status();
-        assert!(mounted.unwrap().success());
-        SmallDisk(folder)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).status();
-    }
 }
 
 #[test]

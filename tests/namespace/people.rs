@@ -71,7 +71,7 @@ fn lab() -> Lab {
 
 fn account(lab: &Lab, words: &str, password: &str) -> String {
     let state = "--config daemon.toml --state state --control daemon.sock";
-    lab.run(&format!("printf '{password}\\n' | tapstack account {words} {state}"))
+    lab.run(&format!("tapstack account {words} {state} <<< '{password}'"))
 }
 
 /// curl with alice's cookies in `jar`; what it says, with the status in front.
