@@ -37,8 +37,9 @@ pub const MAX_NAME_LEN: usize = 15;
 /// A received frame of at least this length goes up in the buffer it was read into, and so keeps at most four times
 /// its length; a shorter one is copied.
 const COPY_BREAK: usize = Buffer::CAPACITY / 4;
-/// Three of 64 KiB: what a frame costs beside its bytes is hardly felt any more, and it still fits into a core's cache.
-const LONGEST_SUPER_SEGMENT: u32 = 190_000;
+/// Six of 64 KiB: what a frame costs beside its bytes is hardly felt any more, it still fits into a core's cache, and into
+/// the seventeen pieces of 32 KiB that a frame of the kernel's has.
+const LONGEST_SUPER_SEGMENT: u32 = 380_000;
 /// Parts of one frame that go into one vectored write; a frame of more parts is joined first.
 const MAX_PARTS: usize = 64;
 
