@@ -93,6 +93,26 @@ fn curl_sends_and_fetches() {
 }
 
 #[test]
+fn mutt_reads_a_message_over_stls_and_deletes_it() {
+    let lab = lab();
+    lab.run(&format!("swaks --server {DAEMON} --from bob@example.com --to alice@example.org --body 'by mutt' 2>&1"));
+    lab.run("tapstack certificate export --config daemon.toml --state state > authority.pem");
+    // Keys as a person would press them, on a terminal: give the message to a program, delete it, leave.
+    lab.write(
+        "settings",
+        "set ssl_starttls=yes ssl_force_tls=yes ssl_ca_certificates_file=authority.pem\n\
+         set folder=. delete=yes quit=yes wait_key=no\n\
+         push \"<pipe-message>cat > kept<enter><delete-message><quit>\"\n",
+    );
+    let mutt = format!("mutt -n -F settings -f pop://alice:wonderland@{DAEMON}/");
+    let said = lab.run(&format!("sleep 2 | HOME=$PWD TERM=vt100 timeout 20 script -qec '{mutt}' /dev/null"));
+    assert!(said.contains("SSL/TLS connection using TLS1.3"), "{said}");
+    let kept = String::from_utf8(lab.read("kept")).unwrap();
+    assert!(kept.contains("\nby mutt\n"), "{kept}");
+    assert_eq!(delivered(lab.folder()), Vec::<String>::new());
+}
+
+#[test]
 fn mutt_and_msmtp_send_and_mpop_and_fetchmail_fetch() {
     let lab = lab();
     lab.run(&format!(
