@@ -177,7 +177,7 @@ impl Account {
 fn open(config: &Config) -> Result<Database, Failure> {
     let state = config.state_path();
     let failed = |error: &DatabaseError| {
-        let advice = match error.is_of_permission() {
+        let advice = match error.is_of_the_place() {
             true => ": it belongs to whoever runs the daemon: try sudo, or name another place with --state",
             false => "",
         };

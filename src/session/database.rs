@@ -89,11 +89,11 @@ impl From<rusqlite::Error> for DatabaseError {
 }
 
 impl DatabaseError {
-    /// True if somebody else could open it.
-    pub fn is_of_permission(&self) -> bool {
+    /// True if it is the place that is wrong, or who asks for it.
+    pub fn is_of_the_place(&self) -> bool {
         use rusqlite::ErrorCode::{CannotOpen, PermissionDenied, ReadOnly};
         match self {
-            DatabaseError::File(_, error) => error.kind() == io::ErrorKind::PermissionDenied,
+            DatabaseError::File(_, error) => error.kind() != io::ErrorKind::StorageFull,
             DatabaseError::Newer(_) => false,
             DatabaseError::Sqlite(error) => {
                 matches!(error.sqlite_error_code(), Some(CannotOpen | PermissionDenied | ReadOnly))
