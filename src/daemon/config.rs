@@ -4,28 +4,30 @@
 //! compares the two. What a value must satisfy beyond its type stands in [`validate`]. A mistake names the
 //! file and the line.
 
+mod account;
 pub mod http;
 mod key;
 mod listen;
 mod proxy;
 mod queues;
 mod smtp;
+mod tcp;
 mod tls;
 mod validate;
 
+pub use account::Account;
 pub use http::Http;
 pub use key::TcpKey;
 pub use listen::Listen;
 pub use queues::{MAX_QUEUES, Queues};
 pub use smtp::Smtp;
+pub use tcp::Tcp;
 pub use tls::{Tls, TlsCertificate};
 
-use crate::base::limits;
 use crate::base::time::Duration;
-use crate::daemon::units::{ByteCount, Period};
+use crate::daemon::units::Period;
 use crate::datalink::Mac;
-use crate::session::rights::{Rights, Service};
-use crate::transport::tcp::config::{Algorithm, Ecn, MtuProbing, Recall};
+use crate::transport::tcp::config::Algorithm;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
@@ -256,80 +258,6 @@ pub struct Forwarding {
     pub enabled: bool,
 }
 
-/// `[tcp]`
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Tcp {
-    /// How long a connection may be silent before it is probed; 0: never.
-    pub keepalive: Period,
-    /// Between two probes.
-    pub keepalive_interval: Period,
-    /// Unanswered probes before the connection ends.
-    pub keepalive_probes: u32,
-    /// How long sent data may stay unacknowledged before the connection ends; 0: for ever.
-    pub user_timeout: Period,
-    /// How long TIME-WAIT lasts: two maximum segment lifetimes.
-    pub time_wait: Period,
-    /// Bytes a connection takes from its application before they are acknowledged.
-    pub send_buffer: Spanned<ByteCount>,
-    /// Bytes a connection keeps for its application to read.
-    pub receive_buffer: Spanned<ByteCount>,
-    /// Accepted connections that wait for the application.
-    pub backlog: u32,
-    /// The congestion control.
-    pub congestion: Algorithm,
-    /// A rise of the round-trip time ends the first slow start.
-    pub hystart: bool,
-    /// Spread what is sent over the round trip.
-    pub pacing: bool,
-    /// Explicit congestion notification.
-    pub ecn: Ecn,
-    /// Take data on SYNs that bring a cookie of ours (RFC 7413).
-    pub fast_open: bool,
-    /// Peers that must sign their segments, and the keys.
-    #[serde(rename = "key", skip_serializing_if = "Vec::is_empty")]
-    pub keys: Vec<TcpKey>,
-    /// What a connection takes over from earlier ones to the same host.
-    pub metrics: Recall,
-    /// Keep what each acknowledgment does, for `tapstack show trace`.
-    pub trace: bool,
-    /// Finding the path MTU without ICMP.
-    pub mtu_probing: MtuProbing,
-    /// Tell the peer how long we wait, and heed what it says (RFC 5482).
-    pub user_timeout_option: bool,
-    /// The largest window that is announced; 0: what the receive buffer allows.
-    pub window_clamp: Spanned<ByteCount>,
-    /// Bytes that may wait to be sent for the first time before a connection takes no more; 0: what the stack thinks best.
-    pub notsent_lowat: Spanned<ByteCount>,
-}
-
-impl Default for Tcp {
-    fn default() -> Self {
-        Tcp {
-            keepalive: Period::default(),
-            keepalive_interval: Period::from_secs(75),
-            keepalive_probes: 9,
-            user_timeout: Period::from_secs(300),
-            time_wait: Period::from_secs(60),
-            send_buffer: unwritten(ByteCount(limits::TCP_SEND_BUFFER as u64)),
-            receive_buffer: unwritten(ByteCount(limits::TCP_RECEIVE_BUFFER as u64)),
-            backlog: limits::TCP_BACKLOG as u32,
-            congestion: Algorithm::default(),
-            hystart: true,
-            pacing: true,
-            ecn: Ecn::default(),
-            fast_open: false,
-            keys: Vec::new(),
-            metrics: Recall::default(),
-            trace: false,
-            mtu_probing: MtuProbing::default(),
-            user_timeout_option: false,
-            window_clamp: unwritten(ByteCount(0)),
-            notsent_lowat: unwritten(ByteCount(0)),
-        }
-    }
-}
-
 /// `[pop3]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -368,39 +296,6 @@ impl Default for Pop3 {
             allow_plaintext_auth: true,
             congestion: None,
         }
-    }
-}
-
-/// `[[account]]`
-#[derive(Clone, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct Account {
-    /// The user's name.
-    pub name: Spanned<String>,
-    /// The hash that `tapstack password` made.
-    pub password: Spanned<String>,
-    /// What SCRAM needs of the password, as `tapstack password --scram` made it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scram: Option<Spanned<String>>,
-    /// Words that pages ask for.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub roles: Vec<Spanned<String>>,
-    /// What it is for; by default everything.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub services: Option<Vec<Service>>,
-}
-
-impl Account {
-    /// What it may.
-    pub fn rights(&self) -> Rights {
-        let roles = self.roles.iter().map(|role| role.as_ref().clone()).collect();
-        Rights { roles, services: self.services.clone() }
-    }
-}
-
-impl fmt::Debug for Account {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Account").field("name", self.name.as_ref()).finish_non_exhaustive()
     }
 }
 

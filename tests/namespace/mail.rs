@@ -105,7 +105,7 @@ fn mutt_reads_a_message_over_stls_and_deletes_it() {
          push \"<pipe-message>cat > kept<enter><delete-message><quit>\"\n",
     );
     let mutt = format!("mutt -n -F settings -f pop://alice:wonderland@{DAEMON}/");
-    let said = lab.run(&format!("sleep 2 | HOME=$PWD TERM=vt100 timeout 20 script -qec '{mutt}' /dev/null"));
+    let said = lab.run(&format!("HOME=$PWD TERM=vt100 timeout 20 script -qec '{mutt}' /dev/null < /dev/null"));
     assert!(said.contains("SSL/TLS connection using TLS1.3"), "{said}");
     let kept = String::from_utf8(lab.read("kept")).unwrap();
     assert!(kept.contains("\nby mutt\n"), "{kept}");

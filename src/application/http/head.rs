@@ -176,13 +176,7 @@ fn parse_known(input: &Bytes, limit: usize) -> Result<Option<(Head, usize)>, Sta
         _ => StatusCode::BAD_REQUEST,
     })?;
     parts.version = if request.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
-    parts.headers = HeaderMap::with_capacity(request.headers.len());
-    for field in request.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| StatusCode::BAD_REQUEST)?;
-        let value =
-            HeaderValue::from_maybe_shared(input.slice_ref(field.value)).map_err(|_| StatusCode::BAD_REQUEST)?;
-        parts.headers.append(name, value);
-    }
+    parts.headers = self::fields(input, request.headers).ok_or(StatusCode::BAD_REQUEST)?;
     let framing = framing(&parts.headers, parts.version)?;
     let keeps_alive = keeps_alive(&parts.headers, parts.version);
     Ok(Some((Head { parts, framing, keeps_alive }, length)))
@@ -205,29 +199,48 @@ fn framing(headers: &HeaderMap, version: Version) -> Result<Framing, StatusCode>
             Some(_) => Err(StatusCode::NOT_IMPLEMENTED),
         };
     }
+    let length = content_length(headers).map_err(|_| StatusCode::BAD_REQUEST)?;
+    Ok(Framing::Length(length.unwrap_or(0)))
+}
+
+/// What a message says of the length of its body, once or the same several times (RFC 9110 §8.6).
+///
+/// # Errors
+/// It is no number, or two.
+pub(super) fn content_length(headers: &HeaderMap) -> Result<Option<u64>, &'static str> {
     let mut length = None;
     for value in headers.get_all(CONTENT_LENGTH) {
         for value in value.as_bytes().split(|octet| *octet == b',') {
-            let value = number(value.trim_ascii()).ok_or(StatusCode::BAD_REQUEST)?;
+            let value = number(value.trim_ascii()).ok_or("the length of the body is no number")?;
             if length.is_some_and(|length| length != value) {
-                return Err(StatusCode::BAD_REQUEST);
+                return Err("the body has two lengths");
             }
             length = Some(value);
         }
     }
-    Ok(Framing::Length(length.unwrap_or(0)))
+    Ok(length)
+}
+
+/// The fields that were found in `octets`, as slices of them; `None` if one of them is none.
+pub(super) fn fields(octets: &Bytes, found: &[httparse::Header<'_>]) -> Option<HeaderMap> {
+    let mut headers = HeaderMap::with_capacity(found.len());
+    for field in found {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        headers.append(name, HeaderValue::from_maybe_shared(octets.slice_ref(field.value)).ok()?);
+    }
+    Some(headers)
 }
 
 /// `1*DIGIT`, of which we can count so many as a `u64` holds.
-pub(super) fn number(digits: &[u8]) -> Option<u64> {
+fn number(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
     digits.iter().try_fold(0u64, |sum, digit| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0')))
 }
 
-/// What the client wants of the connection after this request (RFC 9112 §9.3).
-fn keeps_alive(headers: &HeaderMap, version: Version) -> bool {
+/// What the sender of a message wants of the connection after it (RFC 9112 §9.3).
+pub(super) fn keeps_alive(headers: &HeaderMap, version: Version) -> bool {
     if !headers.contains_key(CONNECTION) {
         return version >= Version::HTTP_11;
     }

@@ -10,11 +10,11 @@
 //!
 //! Interim answers are passed over. httparse reads the grammar, once all of a head is there.
 
-use super::super::head::{FIELDS, elements, end, number};
+use super::super::head::{FIELDS, content_length, elements, end, fields, keeps_alive};
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, HeaderName, HeaderValue, TRANSFER_ENCODING};
+use http::header::TRANSFER_ENCODING;
 use http::response::Parts;
-use http::{HeaderMap, Method, Response, StatusCode, Version};
+use http::{Method, Response, StatusCode, Version};
 use httparse::Status;
 
 /// The largest head of an answer in octets.
@@ -68,8 +68,8 @@ impl Search {
 }
 
 fn parse(octets: &Bytes, method: &Method) -> Result<AnswerHead, &'static str> {
-    let mut fields = [httparse::EMPTY_HEADER; FIELDS];
-    let mut answer = httparse::Response::new(&mut fields);
+    let mut found = [httparse::EMPTY_HEADER; FIELDS];
+    let mut answer = httparse::Response::new(&mut found);
     match answer.parse(octets) {
         Ok(Status::Complete(length)) if length == octets.len() => {}
         Err(httparse::Error::TooManyHeaders) => return Err("the head has too many fields"),
@@ -79,20 +79,14 @@ fn parse(octets: &Bytes, method: &Method) -> Result<AnswerHead, &'static str> {
     let status = answer.code.and_then(|code| StatusCode::from_u16(code).ok());
     parts.status = status.filter(|status| status.as_u16() < 600).ok_or("there is no such status")?;
     parts.version = if answer.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
-    for field in answer.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| "a field has no name")?;
-        let value =
-            HeaderValue::from_maybe_shared(octets.slice_ref(field.value)).map_err(|_| "a field has no value")?;
-        parts.headers.append(name, value);
-    }
+    parts.headers = fields(octets, answer.headers).ok_or("a field is none")?;
     let framing = framing(&parts, method)?;
-    let says = |option: &[u8]| elements(&parts.headers, CONNECTION).any(|other| other.eq_ignore_ascii_case(option));
-    let keeps_alive = !says(b"close") && (parts.version >= Version::HTTP_11 || says(b"keep-alive"));
+    let keeps_alive = keeps_alive(&parts.headers, parts.version);
     Ok(AnswerHead { keeps_alive: keeps_alive && framing != Framing::UntilClose, framing, parts })
 }
 
 fn framing(parts: &Parts, method: &Method) -> Result<Framing, &'static str> {
-    let length = length(&parts.headers)?;
+    let length = content_length(&parts.headers)?;
     let has_no_body = parts.status.is_informational()
         || method == Method::HEAD
         || matches!(parts.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
@@ -113,20 +107,6 @@ fn framing(parts: &Parts, method: &Method) -> Result<Framing, &'static str> {
         Some(length) => Framing::Length(length),
         None => Framing::UntilClose,
     })
-}
-
-fn length(headers: &HeaderMap) -> Result<Option<u64>, &'static str> {
-    let mut length = None;
-    for value in headers.get_all(CONTENT_LENGTH) {
-        for value in value.as_bytes().split(|octet| *octet == b',') {
-            let value = number(value.trim_ascii()).ok_or("the length of the body is no number")?;
-            if length.is_some_and(|length| length != value) {
-                return Err("the body has two lengths");
-            }
-            length = Some(value);
-        }
-    }
-    Ok(length)
 }
 
 #[cfg(test)]
