@@ -107,25 +107,38 @@ async fn echo(net: &Net, server: SocketAddr, octets: Bytes) -> TcpStream {
     stream
 }
 
-#[test]
-fn both_ends_count_the_same_marks_where_the_kernel_cuts_super_segments() {
-    // RFC 9768 §3.3.4: it takes the bit that CWR is from all segments but the first, and where that is lost the next would
-    // tell another count.
-    let line = BadLine::new(&format!("{MARKING} --loss 1% --seed 1"));
+/// What both ends know of an echo of eight mebibytes over a line that marks, and loses one frame of a hundred.
+fn echoed_over_a_lossy_line(seed: u64) -> (Info, serde_json::Value) {
+    let line = BadLine::new(&format!("{MARKING} --loss 1% --seed {seed}"));
     let way = "ip link add far type bridge; ip link set far up; ip address flush dev line1
                ip link set line1 master far; ip link set tap9 up master far";
     let octets = Bytes::from(noise(8 << 20, 1));
     let near = line.inside(|| echoed(way, &format!("{DAEMON}:7"), &octets));
-    let far = &line.daemon.connections()[0];
-    assert_eq!((near.ecn, far["ecn"].as_str()), ("accurate", Some("accurate")));
-    let (near_told, near_counted) = (near.measured.delivered_ce_segments, near.measured.received_ce_segments);
-    let of_far = |name: &str| far[name].as_u64().unwrap();
-    let (far_told, far_counted) = (of_far("delivered_ce_segments"), of_far("received_ce_segments"));
-    for (told, counted) in [(near_told.unwrap().into(), far_counted), (far_told, near_counted.unwrap().into())] {
-        // More, by rounds of the field, only where the first segment with an option was lost and none came after it.
-        assert!(counted > 0 && told >= counted && (told - counted) % 8 == 0, "{told} marks told, {counted} counted");
-    }
-    assert!(near.retransmissions > 5 && far["retransmissions"].as_u64() > Some(5), "{near:?}\n{far}");
+    (near, line.daemon.connections()[0].clone())
+}
+
+#[test]
+fn both_ends_count_the_same_marks_where_the_kernel_cuts_super_segments() {
+    // RFC 9768 §3.3.4: it takes the bit that CWR is from all segments but the first, and where that is lost the next would
+    // tell another count.
+    let is_exact = (1..=3).any(|seed| {
+        let (near, far) = echoed_over_a_lossy_line(seed);
+        assert_eq!((near.ecn, far["ecn"].as_str()), ("accurate", Some("accurate")));
+        assert!(near.retransmissions > 5 && far["retransmissions"].as_u64() > Some(5), "{near:?}\n{far}");
+        let (near_told, near_counted) = (near.measured.delivered_ce_segments, near.measured.received_ce_segments);
+        let of_far = |name: &str| far[name].as_u64().unwrap();
+        let (far_told, far_counted) = (of_far("delivered_ce_segments"), of_far("received_ce_segments"));
+        let ways: [(u64, u64); 2] =
+            [(near_told.unwrap().into(), far_counted), (far_told, near_counted.unwrap().into())];
+        eprintln!("seed {seed}: marks told and counted {ways:?}");
+        for (told, counted) in ways {
+            assert!(counted > 0 && told.abs_diff(counted) % 8 == 0, "{told} marks told, {counted} counted");
+        }
+        ways.iter().all(|(told, counted)| told == counted)
+    });
+    // Where the first segment with an option was lost none comes after it (§3.2.3.2.2), and rounds of the field are a guess,
+    // which happens once in fifty times: not three times in a row.
+    assert!(is_exact, "the counts differ each time");
 }
 
 /// What each value of `tcp_ecn` leads to: where the kernel asks, and where we ask.
