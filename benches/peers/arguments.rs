@@ -45,22 +45,42 @@ pub struct Arguments {
     pub part: Option<Part>,
 }
 
-/// A congestion control that both we and Linux have.
+/// What the two senders use.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Algorithm {
     Cubic,
+    /// Version 1, which both have
     Bbr,
-    /// One after the other.
+    /// Our version 3 against Linux's version 1
+    Bbr3,
+    /// CUBIC, then BBR
     Both,
 }
 
+/// A congestion control as our configuration and the kernel call it.
+#[derive(Clone, Copy)]
+pub struct Names {
+    pub ours: &'static str,
+    pub linux: &'static str,
+}
+
+impl Names {
+    /// Both, where they are not the same.
+    pub fn title(self) -> String {
+        if self.ours == self.linux { self.ours.to_owned() } else { format!("{} / {}", self.ours, self.linux) }
+    }
+}
+
 impl Algorithm {
-    /// As the kernel and our configuration call them.
-    pub fn names(self) -> &'static [&'static str] {
+    /// What is compared, one after the other.
+    pub fn names(self) -> &'static [Names] {
+        const CUBIC: Names = Names { ours: "cubic", linux: "cubic" };
+        const BBR: Names = Names { ours: "bbr1", linux: "bbr" };
         match self {
-            Algorithm::Cubic => &["cubic"],
-            Algorithm::Bbr => &["bbr"],
-            Algorithm::Both => &["cubic", "bbr"],
+            Algorithm::Cubic => &[CUBIC],
+            Algorithm::Bbr => &[BBR],
+            Algorithm::Bbr3 => &[Names { ours: "bbr", linux: "bbr" }],
+            Algorithm::Both => &[CUBIC, BBR],
         }
     }
 }

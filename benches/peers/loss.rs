@@ -12,7 +12,7 @@
 //!
 //! Conditions that leave the processors idle run side by side; those with a full gigabit run alone.
 
-use crate::arguments::Plan;
+use crate::arguments::{Names, Plan};
 use crate::lab::{Cable, Daemon, Namespace, eventually};
 use crate::load::{self, Moved};
 use crate::report::median;
@@ -100,22 +100,23 @@ struct Course {
     sender: Namespace,
     receiver: Namespace,
     linux: TcpListener,
-    algorithm: &'static str,
+    names: Names,
 }
 
 impl Course {
-    fn new(algorithm: &'static str) -> Course {
+    fn new(names: Names) -> Course {
         let (sender, receiver) = (Namespace::new(), Namespace::new());
         let config = format!(
             r#"
             daemon.grace = "1s"
             small = {{}}
-            tcp.congestion = "{algorithm}"
+            tcp.congestion = "{}"
             [[interface]]
             tap = "tap0"
             address = ["192.0.2.2/24"]
             up = true
-            "#
+            "#,
+            names.ours
         );
         let daemon = Daemon::start(&sender, "daemon", &config, &[]);
         sender.run(
@@ -124,7 +125,7 @@ impl Course {
              sysctl -qw net.ipv4.tcp_no_metrics_save=1",
         );
         let linux = sender.listen(LINUX);
-        Course { daemon, sender, receiver, linux, algorithm }
+        Course { daemon, sender, receiver, linux, names }
     }
 
     /// A new cable, both of whose ends are connected.
@@ -156,7 +157,7 @@ impl Course {
 
     fn linux(&self, run: Duration) -> Achieved {
         let is_over = Arc::new(AtomicBool::new(false));
-        let (listener, algorithm) = (self.linux.try_clone().unwrap(), self.algorithm);
+        let (listener, algorithm) = (self.linux.try_clone().unwrap(), self.names.linux);
         let seen = is_over.clone();
         let server = std::thread::spawn(move || send_until(&listener, algorithm, &seen));
         let stream = self.receiver.connect(LINUX);
@@ -274,8 +275,8 @@ impl Figures {
     }
 }
 
-/// Measures all conditions with `algorithm` on both sides, and prints the table.
-pub fn compete(plan: &Plan, algorithm: &'static str, only: Option<&str>) -> Value {
+/// Measures all conditions with one congestion control on both sides, and prints the table.
+pub fn compete(plan: &Plan, names: Names, only: Option<&str>) -> Value {
     let (seeds, run) = if plan.quick { (2, Duration::from_secs(3)) } else { (5, Duration::from_secs(6)) };
     let seeds = plan.seeds.unwrap_or(seeds);
     let wanted = |condition: &Condition| only.is_none_or(|words| condition.text().contains(words));
@@ -287,7 +288,7 @@ pub fn compete(plan: &Plan, algorithm: &'static str, only: Option<&str>) -> Valu
         std::thread::scope(|scope| {
             for _ in 0..workers.min(conditions.len()) {
                 scope.spawn(|| {
-                    let course = Course::new(algorithm);
+                    let course = Course::new(names);
                     while let Some((place, condition)) = conditions.get(next.fetch_add(1, Ordering::Relaxed)) {
                         let measured = Figures::measure(&course, *condition, seeds, run);
                         if row::is_interrupted() {
@@ -300,13 +301,14 @@ pub fn compete(plan: &Plan, algorithm: &'static str, only: Option<&str>) -> Valu
             }
         });
     };
-    eprintln!("{algorithm}: {seeds} seeds, {} s for each sender", run.as_secs());
+    let title = names.title();
+    eprintln!("{title}: {seeds} seeds, {} s for each sender", run.as_secs());
     work(&light, WORKERS);
     work(&heavy, 1);
     let mut figures = figures.into_inner().unwrap();
     figures.sort_by_key(|(place, _)| *place);
     let figures: Vec<Figures> = figures.into_iter().map(|(_, figures)| figures).collect();
-    println!("{algorithm}");
+    println!("{title}");
     println!(
         "{:<32}  {:>8}  {:>8}  {:>5}  {:>8}  {:>8}  {:>6}",
         "line: rate, round trip, loss", "tapstack", "Linux", "ratio", "again", "again", "ratio"
@@ -317,18 +319,18 @@ pub fn compete(plan: &Plan, algorithm: &'static str, only: Option<&str>) -> Valu
     let least = goodput.iter().copied().fold(f64::INFINITY, f64::min);
     println!("goodput, tapstack / Linux: median {:.2} (>= 1.0), least {least:.2} (>= 0.9)", median(&goodput));
     println!("sent again, tapstack / Linux: median {:.2} (<= 1.1)", median(&again));
-    let shares = shares(algorithm, seeds, run * 3);
+    let shares = shares(names, seeds, run * 3);
     let text: Vec<String> = shares.iter().map(|share| format!("{:.0} %", share * 100.0)).collect();
     println!("our share beside Linux on one line of 100 Mbit/s and 20 ms: {} (40 to 60 %)\n", text.join(", "));
     json!({
-        "algorithm": algorithm, "seeds": seeds, "seconds": run.as_secs_f64(),
+        "algorithm": title, "seeds": seeds, "seconds": run.as_secs_f64(),
         "lines": figures.iter().map(Figures::json).collect::<Vec<_>>(), "shares": shares,
     })
 }
 
-fn shares(algorithm: &'static str, seeds: u64, run: Duration) -> Vec<f64> {
+fn shares(names: Names, seeds: u64, run: Duration) -> Vec<f64> {
     let condition = Condition { rate: 100, round_trip: 20, loss: 0.0, reorder: 0.0 };
-    let course = Course::new(algorithm);
+    let course = Course::new(names);
     let share = |seed| {
         let cable = course.lay(condition, seed);
         let share = course.share(run);

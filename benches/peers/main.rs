@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     if let Some(algorithm) = arguments.loss {
         let algorithms = algorithm.names();
         let tables: Vec<_> =
-            algorithms.iter().map(|name| loss::compete(&plan, name, arguments.lines.as_deref())).collect();
+            algorithms.iter().map(|names| loss::compete(&plan, *names, arguments.lines.as_deref())).collect();
         let all = serde_json::json!({"machine": facts::machine(), "tables": tables});
         std::fs::write(&arguments.json, serde_json::to_string_pretty(&all).unwrap() + "\n").unwrap();
         return if row::is_interrupted() { ExitCode::from(130) } else { ExitCode::SUCCESS };

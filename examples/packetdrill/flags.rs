@@ -102,8 +102,8 @@ impl Flags {
 }
 
 /// The congestion controls by the names that `TCP_CONGESTION` has for them.
-const ALGORITHMS: [(&str, Algorithm); 3] =
-    [("cubic", Algorithm::Cubic), ("reno", Algorithm::NewReno), ("bbr", Algorithm::Bbr)];
+const ALGORITHMS: [(&str, Algorithm); 4] =
+    [("cubic", Algorithm::Cubic), ("reno", Algorithm::NewReno), ("bbr", Algorithm::Bbr), ("bbr1", Algorithm::Bbr1)];
 
 /// The congestion control of this name.
 pub(crate) fn algorithm(name: &str) -> Option<Algorithm> {

@@ -169,7 +169,7 @@ fn ideal() -> Duration {
 #[test]
 fn every_mark_is_told_of_and_none_twice() {
     // RFC 9768 §3.2: by routers that mark and a line that loses nothing, for each congestion control.
-    for congestion in [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Bbr] {
+    for congestion in [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Bbr, Algorithm::Bbr1] {
         let config = Config { congestion, ..asking() };
         let figures = run(&bottleneck(), [&config, &Config::default()], nothing);
         assert_eq!(figures.modes, ["accurate"; 2]);

@@ -160,8 +160,8 @@ fn measure(world: &mut World, sender: HostId, _bottleneck: HostId, read: &[Rc<Re
     }
 }
 
-const ALL: [(Algorithm, &str); 3] =
-    [(Algorithm::Cubic, "cubic"), (Algorithm::NewReno, "newreno"), (Algorithm::Bbr, "bbr")];
+const ALL: [(Algorithm, &str); 4] =
+    [(Algorithm::Cubic, "cubic"), (Algorithm::NewReno, "newreno"), (Algorithm::Bbr, "bbr"), (Algorithm::Bbr1, "bbr1")];
 
 #[test]
 fn eight_equal_cubic_flows_share_alike() {

@@ -46,6 +46,8 @@ pub enum Algorithm {
     NewReno,
     /// BBR, version 3: draft-ietf-ccwg-bbr.
     Bbr,
+    /// BBR, version 1, which Linux has: draft-cardwell-iccrg-bbr-congestion-control-00.
+    Bbr1,
 }
 
 /// Explicit congestion notification (RFC 3168, RFC 9768).

@@ -103,7 +103,7 @@ impl Connection {
             ssthresh: recalled.and_then(|metrics| metrics.ssthresh).filter(|_| self.config.recall == Recall::All),
             seed: 0,
         };
-        if self.config.congestion == Algorithm::Bbr {
+        if matches!(self.config.congestion, Algorithm::Bbr | Algorithm::Bbr1) {
             start.seed = cx.random.next_u64();
         }
         self.congestion = congestion::start(&self.config, start);

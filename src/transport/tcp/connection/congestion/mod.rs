@@ -11,19 +11,24 @@
 //! | `loss_based` | what those two share: slow start, the window after a loss |
 //! | `hystart` | when slow start ends before a loss: RFC 9406 |
 //! | `bbr` | draft-ietf-ccwg-bbr, version 3 |
+//! | `bbr1` | draft-cardwell-iccrg-bbr-congestion-control-00, version 1, which Linux has |
 //! | `validation` | whether the window is used, and what it is worth when it is not: RFC 7661 |
 
 mod bbr;
+mod bbr1;
 mod cubic;
 mod hystart;
 mod loss_based;
 mod new_reno;
+#[cfg(test)]
+mod path;
 mod validation;
 
 use crate::base::seq::Seq;
 use crate::base::time::{Duration, Instant};
 use crate::transport::tcp::config::{Algorithm, Config};
 use bbr::Bbr;
+use bbr1::Bbr1;
 use cubic::Cubic;
 use loss_based::LossBased;
 use new_reno::NewReno;
@@ -164,6 +169,8 @@ pub(super) enum Controller {
     NewReno(NewReno),
     /// So large that the others are not to pay for it.
     Bbr(Box<Bbr>),
+    /// This as well.
+    Bbr1(Box<Bbr1>),
 }
 
 impl std::ops::Deref for Controller {
@@ -173,6 +180,7 @@ impl std::ops::Deref for Controller {
             Controller::Cubic(cubic) => cubic,
             Controller::NewReno(reno) => reno,
             Controller::Bbr(bbr) => &**bbr,
+            Controller::Bbr1(bbr) => &**bbr,
         }
     }
 }
@@ -183,6 +191,7 @@ impl std::ops::DerefMut for Controller {
             Controller::Cubic(cubic) => cubic,
             Controller::NewReno(reno) => reno,
             Controller::Bbr(bbr) => &mut **bbr,
+            Controller::Bbr1(bbr) => &mut **bbr,
         }
     }
 }
@@ -214,5 +223,6 @@ pub(super) fn start(config: &Config, start: Start) -> Controller {
         Algorithm::Cubic => Controller::Cubic(Cubic::new(base)),
         Algorithm::NewReno => Controller::NewReno(NewReno::new(base)),
         Algorithm::Bbr => Controller::Bbr(Box::new(Bbr::new(mss, initial, srtt, seed, now))),
+        Algorithm::Bbr1 => Controller::Bbr1(Box::new(Bbr1::new(mss, initial, srtt, seed, now))),
     }
 }

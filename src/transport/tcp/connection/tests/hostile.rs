@@ -67,7 +67,7 @@ fn torment(seed: u64) {
         timestamps: random.chance(0.5),
         sack: random.chance(0.5),
         window_scale: random.chance(0.5),
-        congestion: [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Bbr][random.below(3) as usize],
+        congestion: [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Bbr, Algorithm::Bbr1][random.below(4) as usize],
         ecn: [Ecn::Off, Ecn::Passive, Ecn::On, Ecn::Accurate][random.below(4) as usize],
         receive_buffer: [100, 5_000, 200_000][random.below(3) as usize],
         keepalive: random.chance(0.3).then(Keepalive::default),

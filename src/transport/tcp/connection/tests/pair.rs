@@ -263,7 +263,7 @@ fn random_pair(seed: u64) -> Pair {
         timestamps: random.chance(0.7),
         sack: random.chance(0.6),
         window_scale: random.chance(0.7),
-        congestion: [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Bbr][random.below(3) as usize],
+        congestion: [Algorithm::Cubic, Algorithm::NewReno, Algorithm::Bbr, Algorithm::Bbr1][random.below(4) as usize],
         pacing: random.chance(0.7),
         ecn: [Ecn::Off, Ecn::Passive, Ecn::On, Ecn::Accurate][random.below(4) as usize],
         user_timeout: None,

@@ -11,13 +11,15 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | `model` | what is known of the path: bandwidth, round trip, how much ACKs are bunched, what losses allow |
+//! | `model` | what is known of the path: bandwidth, round trip, what losses allow |
+//! | `aggregation` | how much ACKs are bunched |
 //! | `probe_bw` | the cycle that looks for more bandwidth, and how much may be in flight |
 //! | this | the other states, and the three numbers |
 //!
 //! Names are the draft's. Not here: ECN as a signal of its own (a mark counts as a loss in the round, which RFC 3168
 //! demands), and packet conservation in recovery (the model bounds what is in flight).
 
+mod aggregation;
 mod model;
 mod probe_bw;
 #[cfg(test)]
@@ -26,7 +28,9 @@ mod tests;
 use super::{AckSample, CongestionControl, LostPacket, RateSample, Window};
 use crate::base::random::Random;
 use crate::base::time::{Duration, Instant};
+pub(super) use aggregation::AckAggregation;
 use model::Model;
+pub(super) use model::rate;
 use probe_bw::Cycle;
 
 /// BBR.StartupPacingGain, in percent: 4 ln 2.
@@ -297,7 +301,7 @@ impl Bbr {
 
     /// BBRSetCwnd.
     fn set_cwnd(&mut self, rs: &RateSample) {
-        let inflight = self.bdp_multiple(self.cwnd_gain).saturating_add(self.model.extra_acked());
+        let inflight = self.bdp_multiple(self.cwnd_gain).saturating_add(self.model.aggregation.extra_acked());
         let max_inflight = self.quantization_budget(inflight);
         let grown = self.cwnd.saturating_add(rs.newly_acked);
         if self.full_bw.reached {
@@ -352,7 +356,7 @@ impl CongestionControl for Bbr {
             return;
         }
         self.idle_restart = true;
-        self.model.restart_ack_aggregation(now);
+        self.model.aggregation.restart(now);
         if self.state.is_probe_bw() {
             self.set_pacing_rate(100);
         } else if self.state == State::ProbeRtt {
@@ -366,7 +370,11 @@ impl CongestionControl for Bbr {
         self.model.update_latest_delivery_signals(&rs);
         self.model.update_congestion_signals(&rs, self.state.is_probing(), self.cwnd);
         self.cycle.count_round(self.model.is_round_start());
-        self.model.update_ack_aggregation(&rs, self.full_bw.reached, self.cwnd, sample.now);
+        if self.model.is_round_start() {
+            self.model.aggregation.start_round(!self.full_bw.reached);
+        }
+        let bw = self.model.bw();
+        self.model.aggregation.update(rs.newly_acked, bw, self.cwnd, sample.now);
         self.check_full_bw_reached(&rs);
         self.check_startup_done(&rs);
         self.check_drain_done(sample);

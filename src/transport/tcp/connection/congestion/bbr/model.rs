@@ -1,7 +1,8 @@
-//! What BBR knows of the path: the most bandwidth of late, the least round trip, how much ACKs come in bunches, and
-//! what losses say of both in the short and in the long term (draft-ietf-ccwg-bbr, "Network Path Model Algorithms").
+//! What BBR knows of the path: the most bandwidth of late, the least round trip, and what losses say of both in
+//! the short and in the long term (draft-ietf-ccwg-bbr, "Network Path Model Algorithms").
 
 use super::super::{LostPacket, RateSample};
+use super::aggregation::AckAggregation;
 use crate::base::seq::Seq;
 use crate::base::time::{Duration, Instant};
 
@@ -13,11 +14,9 @@ const BETA_PERCENT: u64 = 70;
 const MIN_RTT_FILTER: Duration = Duration::from_secs(10);
 /// BBR.ProbeRTTInterval.
 const PROBE_RTT_INTERVAL: Duration = Duration::from_secs(5);
-/// BBR.ExtraAckedFilterLen in rounds: half of them in each of two buckets.
-const EXTRA_ACKED_HALF_ROUNDS: u32 = 5;
 
 /// Octets a second if `octets` take `time`.
-pub(super) fn rate(octets: u64, time: Duration) -> u64 {
+pub(in super::super) fn rate(octets: u64, time: Duration) -> u64 {
     u64::try_from(u128::from(octets) * 1_000_000_000 / time.as_nanos().max(1)).unwrap_or(u64::MAX)
 }
 
@@ -66,10 +65,7 @@ pub(super) struct Model {
     is_loss_in_round: bool,
     losses_in_round: u32,
 
-    extra_acked: [u32; 2],
-    extra_acked_rounds: u32,
-    extra_acked_delivered: u64,
-    extra_acked_start: Instant,
+    pub(super) aggregation: AckAggregation,
 }
 
 impl Model {
@@ -93,10 +89,7 @@ impl Model {
             is_loss_round_start: false,
             is_loss_in_round: false,
             losses_in_round: 0,
-            extra_acked: [0; 2],
-            extra_acked_rounds: 0,
-            extra_acked_delivered: 0,
-            extra_acked_start: now,
+            aggregation: AckAggregation::new(now),
         }
     }
 
@@ -134,11 +127,6 @@ impl Model {
     /// BBR.probe_rtt_expired.
     pub(super) fn is_probe_rtt_due(&self) -> bool {
         self.is_probe_rtt_due
-    }
-
-    /// BBR.extra_acked.
-    pub(super) fn extra_acked(&self) -> u32 {
-        self.extra_acked[0].max(self.extra_acked[1])
     }
 
     /// BBRStartRound: the round ends when what is out by now is delivered.
@@ -235,32 +223,6 @@ impl Model {
     /// The losses of this round were none.
     pub(super) fn forget_loss(&mut self) {
         self.is_loss_in_round = false;
-    }
-
-    /// BBRUpdateACKAggregation.
-    pub(super) fn update_ack_aggregation(&mut self, rs: &RateSample, is_full: bool, cwnd: u32, now: Instant) {
-        let interval = now.since(self.extra_acked_start);
-        let mut expected = (u128::from(self.bw()) * interval.as_nanos() / 1_000_000_000) as u64;
-        if self.extra_acked_delivered <= expected {
-            self.restart_ack_aggregation(now);
-            expected = 0;
-        }
-        self.extra_acked_delivered += u64::from(rs.newly_acked);
-        let extra = self.extra_acked_delivered.saturating_sub(expected).min(u64::from(cwnd)) as u32;
-        if self.is_round_start {
-            self.extra_acked_rounds += 1;
-            // In Startup the filter is as long as one round.
-            if self.extra_acked_rounds >= if is_full { EXTRA_ACKED_HALF_ROUNDS } else { 1 } {
-                self.extra_acked_rounds = 0;
-                self.extra_acked = [0, if is_full { self.extra_acked[0] } else { 0 }];
-            }
-        }
-        self.extra_acked[0] = self.extra_acked[0].max(extra);
-    }
-
-    pub(super) fn restart_ack_aggregation(&mut self, now: Instant) {
-        self.extra_acked_delivered = 0;
-        self.extra_acked_start = now;
     }
 
     /// BBRUpdateMinRTT.
