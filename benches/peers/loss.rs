@@ -33,6 +33,17 @@ const RATES: [u64; 2] = [100, 1000];
 const WORKERS: usize = 3;
 /// What the seeds begin with.
 const FIRST_SEED: u64 = 1;
+/// What flows that share a line are given to find out about each other before their shares are measured.
+const WARM_UP: Duration = Duration::from_secs(10);
+
+/// How long a sender sends.
+#[derive(Clone, Copy)]
+struct Span {
+    /// Before anything counts.
+    warm_up: Duration,
+    /// From then on.
+    counted: Duration,
+}
 
 /// What the line does.
 #[derive(Clone, Copy)]
@@ -142,11 +153,11 @@ impl Course {
         cable
     }
 
-    fn ours(&self, run: Duration) -> Achieved {
+    fn ours(&self, span: Span) -> Achieved {
         let stream = self.receiver.connect(OURS);
         let end = stream.local_addr().unwrap().to_string();
         let kept = stream.try_clone().unwrap();
-        let moved = load::read(stream, run);
+        let moved = span.read(stream);
         let sockets = self.daemon.connections();
         let socket = sockets.iter().find(|socket| socket["remote"] == end.as_str());
         let again = socket.and_then(|socket| socket["bytes_retransmitted"].as_f64()).unwrap_or_default();
@@ -155,14 +166,14 @@ impl Course {
         achieved(moved, again)
     }
 
-    fn linux(&self, run: Duration) -> Achieved {
+    fn linux(&self, span: Span) -> Achieved {
         let is_over = Arc::new(AtomicBool::new(false));
         let (listener, algorithm) = (self.linux.try_clone().unwrap(), self.names.linux);
         let seen = is_over.clone();
         let server = std::thread::spawn(move || send_until(&listener, algorithm, &seen));
         let stream = self.receiver.connect(LINUX);
         let kept = stream.try_clone().unwrap();
-        let moved = load::read(stream, run);
+        let moved = span.read(stream);
         let said = self.sender.run("ss -Hti state established sport = :19");
         let again = said.split_whitespace().find_map(|word| word.strip_prefix("bytes_retrans:")?.parse().ok());
         is_over.store(true, Ordering::Relaxed);
@@ -172,12 +183,21 @@ impl Course {
     }
 
     /// Both at once over one bottleneck: our share.
-    fn share(&self, run: Duration) -> f64 {
-        let theirs = std::thread::scope(|scope| {
-            let theirs = scope.spawn(|| self.linux(run));
-            (self.ours(run), theirs.join().unwrap())
+    fn share(&self, span: Span) -> f64 {
+        let (ours, theirs) = std::thread::scope(|scope| {
+            let theirs = scope.spawn(|| self.linux(span));
+            (self.ours(span), theirs.join().unwrap())
         });
-        theirs.0.goodput / (theirs.0.goodput + theirs.1.goodput)
+        ours.goodput / (ours.goodput + theirs.goodput)
+    }
+}
+
+impl Span {
+    fn read(self, stream: TcpStream) -> Moved {
+        if !self.warm_up.is_zero() {
+            load::read(stream.try_clone().unwrap(), self.warm_up);
+        }
+        load::read(stream, self.counted)
     }
 }
 
@@ -216,6 +236,7 @@ struct Figures {
 
 impl Figures {
     fn measure(course: &Course, condition: Condition, seeds: u64, run: Duration) -> Figures {
+        let span = Span { warm_up: Duration::ZERO, counted: run };
         let mut figures = Figures { condition, ours: Vec::new(), linux: Vec::new() };
         for seed in FIRST_SEED..FIRST_SEED + seeds {
             for is_ours in [true, false] {
@@ -224,9 +245,9 @@ impl Figures {
                 }
                 let cable = course.lay(condition, seed);
                 if is_ours {
-                    figures.ours.push(course.ours(run))
+                    figures.ours.push(course.ours(span))
                 } else {
-                    figures.linux.push(course.linux(run))
+                    figures.linux.push(course.linux(span))
                 }
                 cable.take_up();
             }
@@ -319,7 +340,7 @@ pub fn compete(plan: &Plan, names: Names, only: Option<&str>) -> Value {
     let least = goodput.iter().copied().fold(f64::INFINITY, f64::min);
     println!("goodput, tapstack / Linux: median {:.2} (>= 1.0), least {least:.2} (>= 0.9)", median(&goodput));
     println!("sent again, tapstack / Linux: median {:.2} (<= 1.1)", median(&again));
-    let shares = shares(names, seeds, run * 3);
+    let shares = if only.is_none() { shares(names, seeds, run * 5) } else { Vec::new() };
     let text: Vec<String> = shares.iter().map(|share| format!("{:.0} %", share * 100.0)).collect();
     println!("our share beside Linux on one line of 100 Mbit/s and 20 ms: {} (40 to 60 %)\n", text.join(", "));
     json!({
@@ -328,12 +349,12 @@ pub fn compete(plan: &Plan, names: Names, only: Option<&str>) -> Value {
     })
 }
 
-fn shares(names: Names, seeds: u64, run: Duration) -> Vec<f64> {
+fn shares(names: Names, seeds: u64, counted: Duration) -> Vec<f64> {
     let condition = Condition { rate: 100, round_trip: 20, loss: 0.0, reorder: 0.0 };
     let course = Course::new(names);
     let share = |seed| {
         let cable = course.lay(condition, seed);
-        let share = course.share(run);
+        let share = course.share(Span { warm_up: WARM_UP, counted });
         cable.take_up();
         share
     };

@@ -128,7 +128,7 @@ impl Connection {
         let pipe = self.recovery.pipe(&self.flight);
         let has_more = self.output.end().past(self.snd.nxt) >= self.mss() || self.flight.lost() > 0;
         // A user that keeps the buffer full waits for us, not we for it.
-        let is_waited_for = !has_more && self.output.len() <= self.send_size() / 2;
+        let is_waited_for = !has_more && self.send_room() >= self.send_size() / 2;
         let is_limited = is_waited_for && pipe < self.congestion.window().cwnd || self.congestion.is_holding_back();
         if let Some(delivery) = self.flight.delivery().filter(|_| is_limited) {
             delivery.on_app_limited(pipe);
@@ -162,6 +162,9 @@ impl Connection {
         }
         let acked = advanced.unwrap_or_default();
         let delivery = acked.and(selected);
+        if selected.sacked > 0 {
+            self.tell_of_room();
+        }
         self.count_delivered(delivery.octets, now);
         if delivery.reordered.is_some() {
             let traffic = self.totals.traffic.record();

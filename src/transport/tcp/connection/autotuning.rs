@@ -69,6 +69,14 @@ impl Connection {
         twice.max(TCP_INITIAL_BUFFER).min(most)
     }
 
+    /// Octets more that may be kept. What the peer has beyond a gap takes no room but of the most there can be: otherwise
+    /// there would be nothing to send while a gap is repaired, since the window that rules the size is smaller then.
+    pub(super) fn send_room(&self) -> usize {
+        let (kept, sacked) = (self.output.len(), self.flight.sacked() as usize);
+        let room = self.send_size().saturating_sub(kept.saturating_sub(sacked));
+        room.min(self.config.send_buffer.saturating_sub(kept))
+    }
+
     /// The mark of notsent-lowat is worth a full segment at least, or the user would feed us octet by octet.
     fn unsent_size(&self) -> usize {
         let most = if self.config.auto_tuning { TCP_UNSENT } else { usize::MAX };
@@ -86,8 +94,7 @@ impl Connection {
             return 0;
         }
         let unsent = self.output.end().past(self.snd.nxt) as usize;
-        let room = self.send_size().saturating_sub(self.output.len());
-        room.min(self.unsent_size().saturating_sub(unsent))
+        self.send_room().min(self.unsent_size().saturating_sub(unsent))
     }
 
     /// Tells a user who waits for room once a third of the buffer is free, so that it is woken for more than a few
@@ -96,9 +103,8 @@ impl Connection {
         if !self.user.wants_room {
             return;
         }
-        let size = self.send_size();
         let unsent = self.output.end().past(self.snd.nxt) as usize;
-        if self.output.len() <= size - size / 3 && unsent <= self.unsent_size() / 2 {
+        if self.send_room() >= self.send_size() / 3 && unsent <= self.unsent_size() / 2 {
             self.user.wants_room = false;
             self.user.readiness.add(Readiness::WRITABLE);
         }

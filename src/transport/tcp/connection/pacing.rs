@@ -15,8 +15,12 @@ const LEAST_RTT: Duration = Duration::from_millis(1);
 const SLOW_START_PERCENT: u64 = 200;
 /// And otherwise: enough that pacing never is what keeps the window from growing.
 const AVOIDANCE_PERCENT: u64 = 120;
-/// How much time's worth goes out at once.
+/// A millisecond's worth goes out at once.
 const QUANTUM_PER_SECOND: u64 = 1000;
+/// But only a quarter of that where it is more than so many octets: the queue of a fast line is as long as that of a slow
+/// one, and a timer is worth its cost.
+const LARGE_QUANTUM: u64 = 64 << 10;
+const LARGE_PER_SECOND: u64 = 4 * QUANTUM_PER_SECOND;
 /// A late timer, or a pause, is made up for by so much.
 const CREDIT: Duration = Duration::from_millis(2);
 /// Segments at the beginning that are not held back.
@@ -36,6 +40,12 @@ impl Pacing {
     }
 }
 
+/// Octets that may go out at once at `rate` octets a second.
+fn quantum(rate: u64) -> u32 {
+    let octets = (rate / QUANTUM_PER_SECOND).min(LARGE_QUANTUM.max(rate / LARGE_PER_SECOND));
+    u32::try_from(octets).unwrap_or(u32::MAX)
+}
+
 impl Connection {
     /// Octets a second at which data goes out; `None` as fast as the window lets.
     pub(super) fn pacing_rate(&self) -> Option<u64> {
@@ -51,12 +61,12 @@ impl Connection {
         Some((u64::from(window.cwnd) * percent * 10_000_000 / nanos).max(1))
     }
 
-    /// The most octets that go out at once: about a millisecond's worth, whole segments, at least two.
+    /// The most octets that go out at once: about a millisecond's worth or, if that is much, a quarter; whole segments, at
+    /// least two.
     pub(super) fn pacing_quantum(&self) -> u32 {
         let Some(rate) = self.pacing_rate() else { return u32::MAX };
         let mss = self.mss();
-        let quantum = u32::try_from(rate / QUANTUM_PER_SECOND).unwrap_or(u32::MAX);
-        quantum.max(2 * mss) / mss * mss
+        quantum(rate).max(2 * mss) / mss * mss
     }
 
     /// `octets` went out: what follows waits as long as they take.
@@ -67,5 +77,17 @@ impl Connection {
         }
         let nanos = u64::from(octets) * 1_000_000_000 / rate.max(1);
         self.pacing.release_at = self.pacing.release_at.max(now - CREDIT) + Duration::from_nanos(nanos);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::quantum;
+
+    #[test]
+    fn a_quantum_is_a_millisecond_long_or_a_quarter_where_that_is_much() {
+        let of_mbit = |rate: u64| quantum(rate * 1_000_000 / 8);
+        assert_eq!([20, 400, 1_000, 2_000].map(of_mbit), [2_500, 50_000, 64 << 10, 64 << 10]);
+        assert_eq!([4_000, 40_000].map(of_mbit), [125_000, 1_250_000]);
     }
 }

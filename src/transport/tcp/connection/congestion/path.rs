@@ -78,7 +78,7 @@ impl<C: CongestionControl> Path<C> {
         let waits = self.free_at.since(self.now);
         let queued = waits.as_nanos() as u64 * self.rate / 1_000_000_000;
         // A stride that shares no factor with the cycle of anything else.
-        let is_unlucky = self.lost_one_in > 0 && self.sent * 7919 % self.lost_one_in == 0;
+        let is_unlucky = self.lost_one_in > 0 && (self.sent * 7919).is_multiple_of(self.lost_one_in);
         let is_lost = queued > self.queue || is_unlucky;
         if !is_lost {
             self.free_at =

@@ -22,6 +22,8 @@ const DIV_OPT: u32 = 1 << 24;
 const THINNED: u32 = 4;
 /// How much of the average one ACK is.
 const AVERAGE_SHIFT: u32 = 3;
+/// ACKs that tell of marks and have no option, one after the other, after which none is waited for.
+const UNTOLD_ACKS: u8 = 4;
 /// Rounds in which everything was marked, from the first on, that no router does (RFC 9768 §3.2.2.3).
 const ALL_MARKED_ROUNDS: u8 = 4;
 
@@ -33,6 +35,8 @@ enum Options {
     Absent,
     /// They arrive.
     Present,
+    /// They did, and come no more: the peer may give up sending them (RFC 9768 §3.2.3.2.2).
+    Over,
     /// They are wiped on the way (RFC 9768 §3.2.3.2.4).
     Wiped,
 }
@@ -78,6 +82,9 @@ pub(in super::super) struct Sender {
     /// Marked packets, and segments acknowledged, since the last option that told of octets with CE.
     marked_untold: u32,
     acked_untold: u32,
+    /// ACKs since the last option that told of marks, and marks that the field would not have told of if it went round.
+    untold_acks: u8,
+    unassumed: u32,
     /// Segments an ACK acknowledges, on average, in 2^-AVERAGE_SHIFT.
     average: u32,
     /// The newest timestamp, to tell an old ACK that acknowledges nothing from a new one.
@@ -109,6 +116,8 @@ impl Sender {
             options: Options::Absent,
             marked_untold: 0,
             acked_untold: 0,
+            untold_acks: 0,
+            unassumed: 0,
             average: 0,
             newest: timestamp,
             is_first: true,
@@ -188,16 +197,32 @@ impl Sender {
             && let Some(option) = &ack.option
         {
             self.options = Options::Present;
+            self.untold_acks = 0;
             if let Some(ceb) = option.ce() {
                 return self.reconcile(ceb, least, ack.mss);
             }
         }
-        // RFC 9768 §A.2.1: the most that is congruent and was acknowledged. With options there will be one that tells.
+        // RFC 9768 §A.2.1: the most that is congruent and was acknowledged.
         let is_thinned = self.average >> AVERAGE_SHIFT >= THINNED;
-        let may_have_wrapped = acked >= least + DIV_ACE && self.options != Options::Present && !is_thinned;
-        let marked = if may_have_wrapped { acked - (acked - least) % DIV_ACE } else { least };
+        let rounds = if is_thinned { 0 } else { acked.saturating_sub(least) / DIV_ACE * DIV_ACE };
+        let marked = least + self.assume(rounds, least > 0);
         self.marked_untold = self.marked_untold.saturating_add(marked);
         marked
+    }
+
+    /// How many of the marks to believe in that the field would not tell of, since it went round: all, but where there
+    /// will be an option that tells. If that does not come, those from before as well.
+    fn assume(&mut self, rounds: u32, is_marked: bool) -> u32 {
+        if self.options != Options::Present {
+            return rounds;
+        }
+        self.unassumed = self.unassumed.saturating_add(rounds);
+        self.untold_acks += u8::from(is_marked);
+        if self.untold_acks < UNTOLD_ACKS {
+            return 0;
+        }
+        self.options = Options::Over;
+        std::mem::take(&mut self.unassumed)
     }
 
     /// What ACE and the option say together (RFC 9768 §3.2.3.2.5), of all that was marked since the last option that
@@ -207,6 +232,7 @@ impl Sender {
         self.ceb = self.ceb.wrapping_add(octets);
         let known = std::mem::take(&mut self.marked_untold).saturating_add(least);
         let acked = std::mem::take(&mut self.acked_untold);
+        self.unassumed = 0;
         let wanted = octets.div_ceil(mss.max(1));
         if known == 0 && wanted > 0 && acked < DIV_ACE {
             // Octets were marked and no packet was, and the field can't have gone round.

@@ -2,6 +2,7 @@
 
 use super::scene::*;
 use crate::base::counters::Counter;
+use crate::base::limits::TCP_INITIAL_BUFFER;
 use crate::transport::tcp::config::Config;
 use crate::transport::tcp::options::Options;
 use crate::transport::tcp::segment::Segment;
@@ -168,6 +169,21 @@ fn sack_tells_what_is_lost_and_only_that_is_sent_again() {
         203  is Open
         ",
     );
+}
+
+#[test]
+fn what_the_peer_has_beyond_a_gap_takes_no_room_of_a_buffer_that_grows_with_the_window() {
+    // Or there would be nothing to send while the gap is repaired.
+    for (send_buffer, room) in [(1 << 20, 9_000), (TCP_INITIAL_BUFFER + 5_000, 5_000)] {
+        let mut syn = peer_syn();
+        syn.options.sack_permitted = true;
+        let config = Config { auto_tuning: true, sack: true, send_buffer, ..Scene::config() };
+        let mut scene = ten_out(Scene::opened(config, syn));
+        while scene.write(50_000) > 0 {}
+        assert_eq!(scene.connection.write_room(), 0);
+        scene.send(peer(0, 1000).sack(&[(2000, 11_000)]));
+        assert_eq!(scene.connection.write_room(), room);
+    }
 }
 
 #[test]

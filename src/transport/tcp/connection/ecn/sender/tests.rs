@@ -96,6 +96,28 @@ proptest! {
     }
 
     #[test]
+    fn options_that_come_no_more_are_waited_for_by_four_marks_and_then_as_if_there_had_been_none(
+        line in line(), each in 1u32..4
+    ) {
+        let mut flow = Flow::new(true);
+        flow.data(false);
+        flow.ack(true);
+        flow.with_options = false;
+        let (mut is_thinned, mut told_of) = (false, 0);
+        for (n, (is_marked, arrives)) in (1u32..).zip(line) {
+            let is_due = flow.data(is_marked);
+            is_thinned |= flow.sender.average >> AVERAGE_SHIFT >= THINNED;
+            if (is_due || n % each == 0) && let Some(marked) = flow.ack(arrives) {
+                told_of += u32::from(marked > 0);
+                let told = flow.sender.delivered_ce();
+                let is_whole = told_of >= u32::from(UNTOLD_ACKS);
+                prop_assert!(is_thinned || !is_whole || told >= flow.marked, "{told} of {}", flow.marked);
+                prop_assert_eq!(told % DIV_ACE, flow.marked % DIV_ACE);
+            }
+        }
+    }
+
+    #[test]
     fn while_no_ack_is_lost_the_field_alone_is_exact(line in line(), each in 1u32..8) {
         // RFC 9768 §3.2.2.2.
         let mut flow = Flow::new(false);
