@@ -31,9 +31,9 @@ const CWND_GAIN: u64 = 200;
 /// The gains of ProbeBW, each for a round trip.
 const GAIN_CYCLE: [u64; 8] = [125, 75, 100, 100, 100, 100, 100, 100];
 /// The place of the cycle where it can't begin: there is no queue to drain.
-const DRAINING: u32 = 1;
+const DRAINING: usize = 1;
 /// BtlBwFilterLen, in rounds.
-const BTL_BW_FILTER: usize = 10;
+const BTL_BW_FILTER: u32 = 10;
 /// RTpropFilterLen.
 const RT_PROP_FILTER: Duration = Duration::from_secs(10);
 /// ProbeRTTDuration.
@@ -61,7 +61,7 @@ enum State {
 /// BBR.BtlBw: the most of the last rounds, a place for each.
 #[derive(Clone, Debug, Default)]
 struct BtlBw {
-    most: [u64; BTL_BW_FILTER],
+    most: [u64; BTL_BW_FILTER as usize],
     /// The round of the last sample.
     round: u32,
 }
@@ -72,13 +72,17 @@ impl BtlBw {
     }
 
     fn update(&mut self, bw: u64, round: u32) {
-        let passed = round.wrapping_sub(self.round).min(BTL_BW_FILTER as u32);
-        for back in 0..passed {
-            self.most[round.wrapping_sub(back) as usize % BTL_BW_FILTER] = 0;
+        let passed = round.wrapping_sub(std::mem::replace(&mut self.round, round));
+        for (place, most) in (0..).zip(&mut self.most) {
+            // How many rounds ago this place was used, if none has passed without a sample.
+            let age = (round % BTL_BW_FILTER + BTL_BW_FILTER - place) % BTL_BW_FILTER;
+            if age < passed {
+                *most = 0;
+            }
+            if age == 0 {
+                *most = bw.max(*most);
+            }
         }
-        self.round = round;
-        let place = &mut self.most[round as usize % BTL_BW_FILTER];
-        *place = bw.max(*place);
     }
 }
 
@@ -113,7 +117,7 @@ pub(in super::super) struct Bbr1 {
     next_round_delivered: Seq,
     is_round_start: bool,
     /// BBR.cycle_index and BBR.cycle_stamp.
-    cycle_index: u32,
+    cycle_index: usize,
     cycle_at: Instant,
     /// Sending resumed with nothing in flight, and nothing was delivered since.
     idle_restart: bool,
@@ -171,7 +175,7 @@ impl Bbr1 {
         match self.state {
             State::Startup => HIGH_GAIN,
             State::Drain => DRAIN_GAIN,
-            State::ProbeBw => GAIN_CYCLE[self.cycle_index as usize],
+            State::ProbeBw => GAIN_CYCLE.get(self.cycle_index).copied().unwrap_or(100),
             State::ProbeRtt => 100,
         }
     }
@@ -254,7 +258,7 @@ impl Bbr1 {
 
     fn advance_cycle_phase(&mut self, now: Instant) {
         self.cycle_at = now;
-        self.cycle_index = (self.cycle_index + 1) % GAIN_CYCLE.len() as u32;
+        self.cycle_index = (self.cycle_index + 1) % GAIN_CYCLE.len();
     }
 
     /// BBRCheckFullPipe.
@@ -285,7 +289,7 @@ impl Bbr1 {
     /// at once.
     fn enter_probe_bw(&mut self, now: Instant) {
         self.state = State::ProbeBw;
-        let place = self.random.below(GAIN_CYCLE.len() as u64 - 1) as u32;
+        let place = self.random.below(GAIN_CYCLE.len() as u64 - 1) as usize;
         self.cycle_index = if place >= DRAINING { place + 1 } else { place };
         self.cycle_at = now;
     }
