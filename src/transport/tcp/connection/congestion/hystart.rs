@@ -9,6 +9,10 @@
 //! ```
 //!
 //! It judges only the first slow start of a connection, since the next ones know where to end (RFC 9406 §4.3).
+//!
+//! DEVIATION(RFC 9406 §4.2): a round is compared with the fastest before it, and not with the last: where the round trip
+//! is short the queue grows by less than the threshold in each round, and yet is full in the end. Slow start resumes
+//! where the rise is gone. Linux's HyStart compares with the least as well.
 
 use super::AckSample;
 use crate::base::seq::Seq;
@@ -41,12 +45,13 @@ pub(super) enum Growth {
 pub(super) struct HyStart {
     /// When this is acknowledged, a round is over.
     window_end: Option<Seq>,
-    last_round_min_rtt: Option<Duration>,
+    /// The least of all rounds before this one.
+    least_rtt: Option<Duration>,
     current_round_min_rtt: Option<Duration>,
     /// Samples in this round.
     rtt_sample_count: u32,
-    /// In conservative slow start: the round-trip time that made it so, and the rounds that are left.
-    css: Option<(Duration, u8)>,
+    /// In conservative slow start: the rounds that are left.
+    css: Option<u8>,
 }
 
 impl HyStart {
@@ -55,32 +60,30 @@ impl HyStart {
         let is_round_over = self.window_end.is_none_or(|end| sample.una.at_or_after(end));
         if is_round_over {
             self.window_end = Some(sample.nxt);
-            self.last_round_min_rtt = self.current_round_min_rtt.take();
+            let current = self.current_round_min_rtt.take();
+            self.least_rtt = self.least_rtt.into_iter().chain(current).min();
             self.rtt_sample_count = 0;
         }
         if let Some(rtt) = sample.rtt {
             self.current_round_min_rtt = Some(self.current_round_min_rtt.map_or(rtt, |min| min.min(rtt)));
             self.rtt_sample_count += 1;
         }
-        match (self.css, self.judged_min_rtt()) {
-            (None, Some(current)) if self.has_risen(current) => self.css = Some((current, CSS_ROUNDS)),
+        match (self.css, self.has_risen()) {
+            (None, Some(true)) => self.css = Some(CSS_ROUNDS),
             // The rise was no queue: back to slow start.
-            (Some((baseline, _)), Some(current)) if current < baseline => self.css = None,
-            (Some((_, 0 | 1)), _) if is_round_over => return Growth::Exit,
-            (Some((baseline, left)), _) if is_round_over => self.css = Some((baseline, left - 1)),
+            (Some(_), Some(false)) => self.css = None,
+            (Some(0 | 1), _) if is_round_over => return Growth::Exit,
+            (Some(left), _) if is_round_over => self.css = Some(left - 1),
             _ => {}
         }
         Growth::By(if self.css.is_some() { CSS_GROWTH_DIVISOR } else { 1 })
     }
 
-    /// The least round-trip time of this round, once there are enough samples.
-    fn judged_min_rtt(&self) -> Option<Duration> {
-        self.current_round_min_rtt.filter(|_| self.rtt_sample_count >= N_RTT_SAMPLE)
-    }
-
-    fn has_risen(&self, current: Duration) -> bool {
-        self.last_round_min_rtt
-            .is_some_and(|last| current >= last + (last / MIN_RTT_DIVISOR).clamp(MIN_RTT_THRESH, MAX_RTT_THRESH))
+    /// Whether the round-trip time of this round has risen, once there are enough samples.
+    fn has_risen(&self) -> Option<bool> {
+        let current = self.current_round_min_rtt.filter(|_| self.rtt_sample_count >= N_RTT_SAMPLE)?;
+        let least = self.least_rtt?;
+        Some(current >= least + (least / MIN_RTT_DIVISOR).clamp(MIN_RTT_THRESH, MAX_RTT_THRESH))
     }
 }
 
@@ -130,7 +133,7 @@ mod tests {
 
     #[test]
     fn slow_start_turns_conservative_exactly_at_the_threshold() {
-        // RFC 9406 §4.2: clamp(4 ms, lastRoundMinRTT / 8, 16 ms) above the last round.
+        // RFC 9406 §4.2: clamp(4 ms, RTT / 8, 16 ms) above the round before.
         for (base, threshold) in
             [(ms(8), ms(4)), (ms(64), ms(8)), (ms(100), Duration::from_micros(12_500)), (ms(400), ms(16))]
         {
@@ -141,6 +144,13 @@ mod tests {
             rounds.round(16, base);
             assert_eq!(rounds.round(16, base + threshold), Growth::By(4), "{base:?}");
         }
+    }
+
+    #[test]
+    fn a_round_trip_time_that_rises_by_less_each_round_turns_it_conservative_as_well() {
+        let mut rounds = Rounds::new();
+        assert_eq!([1, 2, 4].map(|rtt| rounds.round(16, ms(rtt))), [Growth::By(1); 3]);
+        assert_eq!(rounds.round(16, ms(5)), Growth::By(4));
     }
 
     #[test]
@@ -166,6 +176,7 @@ mod tests {
         let mut rounds = Rounds::new();
         rounds.round(16, ms(10));
         assert_eq!(rounds.round(16, ms(20)), Growth::By(4));
-        assert_eq!(rounds.round(16, ms(19)), Growth::By(1));
+        assert_eq!(rounds.round(16, ms(14)), Growth::By(4));
+        assert_eq!(rounds.round(16, ms(13)), Growth::By(1));
     }
 }
