@@ -69,12 +69,18 @@ impl Connection {
         twice.max(TCP_INITIAL_BUFFER).min(most)
     }
 
-    /// Octets more that may be kept. What the peer has beyond a gap takes no room but of the most there can be: otherwise
-    /// there would be nothing to send while a gap is repaired, since the window that rules the size is smaller then.
+    /// Octets more that may be kept. What the peer has beyond a gap takes no room, up to as much again as there can be:
+    /// otherwise there would be nothing to send while a gap is repaired.
     pub(super) fn send_room(&self) -> usize {
         let (kept, sacked) = (self.output.len(), self.flight.sacked() as usize);
         let room = self.send_size().saturating_sub(kept.saturating_sub(sacked));
-        room.min(self.config.send_buffer.saturating_sub(kept))
+        room.min(self.most_kept().saturating_sub(kept))
+    }
+
+    /// The most octets that may be kept, gaps or not.
+    pub(super) fn most_kept(&self) -> usize {
+        let times = if self.config.auto_tuning { 2 } else { 1 };
+        self.config.send_buffer.saturating_mul(times)
     }
 
     /// The mark of notsent-lowat is worth a full segment at least, or the user would feed us octet by octet.

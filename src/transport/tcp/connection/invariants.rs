@@ -36,7 +36,7 @@ impl Connection {
         if snd.nxt.after(self.output.end() + u32::from(snd.closing)) {
             return Err(format!("nxt {} is after the end of what was written, {}", snd.nxt, self.output.end()));
         }
-        if self.output.len() > self.config.send_buffer {
+        if self.output.len() > self.most_kept() {
             return Err(format!("{} octets in a send buffer of {}", self.output.len(), self.config.send_buffer));
         }
         Ok(())
