@@ -41,7 +41,14 @@ fn takes_ecn(namespace: &Namespace, value: u8) -> bool {
 /// A host of ours on a TAP that asks for accurate ECN, and has `octets` echoed by `server`: what it knows of the connection
 /// in the end. `line` makes the TAP's way into the world.
 fn echoed(line: &str, server: &str, octets: &Bytes) -> Info {
-    let mut tap = Tap::open("tap9", TapOptions { offload: offloads(), is_one_of_several: false }).unwrap();
+    // Without offloads the device is opened a second time, and is busy while a child that another test forks has yet to begin
+    // its program: until then it has our descriptors.
+    let mut tap = None;
+    eventually("the TAP is ours", || {
+        tap = Tap::open("tap9", TapOptions { offload: offloads(), is_one_of_several: false }).ok();
+        tap.is_some()
+    });
+    let mut tap = tap.unwrap();
     assert!(Command::new("sh").args(["-ec", line]).status().unwrap().success());
     let interface = InterfaceConfig {
         name: "tap9".to_owned(),
