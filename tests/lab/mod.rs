@@ -22,7 +22,7 @@ mod wire;
 
 pub use cable::{BadLine, Cable};
 pub use daemon::{Daemon, Lab, binary, offloads, queues};
-pub use namespace::{Namespace, Running};
+pub use namespace::{Namespace, Running, open_tap};
 pub use small_disk::SmallDisk;
 pub use wire::{http, noise, read_to_end, sha256};
 

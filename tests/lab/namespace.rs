@@ -1,6 +1,6 @@
 //! A network namespace, and how programs and sockets get into it.
 
-use super::SOON;
+use super::{SOON, within};
 use std::fs::{self, File};
 use std::io;
 use std::net::{TcpListener, TcpStream, UdpSocket};
@@ -11,6 +11,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Once;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
+use tapstack::physical::tap::{Tap, TapOptions};
 use tempfile::TempDir;
 
 /// A network namespace with a folder for files. Both go when it is dropped.
@@ -276,4 +277,17 @@ fn remove_orphans() {
 fn ip(words: &[&str]) {
     let output = Command::new("ip").args(words).output().expect("the program `ip` (package iproute2) is needed");
     assert!(output.status.success(), "ip {}: {}", words.join(" "), String::from_utf8_lossy(&output.stderr));
+}
+
+/// A TAP of this process in the namespace of this thread. Without offloads the device is opened a second time where the kernel
+/// lends no thread, and is busy while a child that another test forks has yet to begin its program: until then it has our
+/// descriptors.
+#[track_caller]
+pub fn open_tap(name: &str, offload: bool) -> Tap {
+    let mut tap = Err("never tried".to_owned());
+    within(SOON, || {
+        tap = Tap::open(name, TapOptions { offload, is_one_of_several: false }).map_err(|error| error.to_string());
+        tap.is_ok()
+    });
+    tap.unwrap()
 }

@@ -7,7 +7,7 @@
 //! A kernel that can be told to ask for accurate ECN (Linux 7, `tcp_ecn=3`) does it here with us; an older one, that
 //! takes our SYN for one of RFC 3168 as it should, does that.
 
-use crate::lab::{BadLine, DAEMON, Namespace, SOON, eventually, noise, offloads, sha256};
+use crate::lab::{BadLine, DAEMON, Namespace, SOON, eventually, noise, offloads, open_tap, sha256};
 use bytes::Bytes;
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -21,7 +21,6 @@ use tapstack::base::random::Random;
 use tapstack::base::time::Instant;
 use tapstack::datalink::Mac;
 use tapstack::physical::frame::{Device, DeviceId};
-use tapstack::physical::tap::{Tap, TapOptions};
 use tapstack::session::host::Host;
 use tapstack::session::net::Net;
 use tapstack::session::tcp::TcpStream;
@@ -41,14 +40,7 @@ fn takes_ecn(namespace: &Namespace, value: u8) -> bool {
 /// A host of ours on a TAP that asks for accurate ECN, and has `octets` echoed by `server`: what it knows of the connection
 /// in the end. `line` makes the TAP's way into the world.
 fn echoed(line: &str, server: &str, octets: &Bytes) -> Info {
-    // Without offloads the device is opened a second time, and is busy while a child that another test forks has yet to begin
-    // its program: until then it has our descriptors.
-    let mut tap = None;
-    eventually("the TAP is ours", || {
-        tap = Tap::open("tap9", TapOptions { offload: offloads(), is_one_of_several: false }).ok();
-        tap.is_some()
-    });
-    let mut tap = tap.unwrap();
+    let mut tap = open_tap("tap9", offloads());
     assert!(Command::new("sh").args(["-ec", line]).status().unwrap().success());
     let interface = InterfaceConfig {
         name: "tap9".to_owned(),

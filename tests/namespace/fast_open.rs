@@ -1,6 +1,6 @@
 //! TCP Fast Open (RFC 7413) with the kernel's TCP as client and as server.
 
-use crate::lab::{DAEMON, Lab, Namespace, SOON};
+use crate::lab::{DAEMON, Lab, Namespace, SOON, open_tap};
 use bytes::Bytes;
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -11,7 +11,6 @@ use tapstack::base::time::Instant;
 use tapstack::datalink::Mac;
 use tapstack::physical::frame::{Device, DeviceId};
 use tapstack::physical::host_side::{HostSettings, HostSide};
-use tapstack::physical::tap::{Tap, TapOptions};
 use tapstack::session::host::Host;
 use tapstack::session::tcp::TcpStream;
 use tapstack::stack::Stack;
@@ -86,7 +85,7 @@ fn we_open_fast_towards_the_kernel() {
         probe: false,
     };
     let done = namespace.inside(|| {
-        let mut tap = Tap::open("tap0", TapOptions { offload: false, is_one_of_several: false }).unwrap();
+        let mut tap = open_tap("tap0", false);
         let settings = HostSettings { address: Some("192.0.2.1/24".parse().unwrap()), mtu: 1500 };
         let _kernel = HostSide::set_up("tap0", settings).unwrap();
         namespace.run("echo 3 >/proc/sys/net/ipv4/tcp_fastopen");
