@@ -342,7 +342,10 @@ pub fn compete(plan: &Plan, names: Names, only: Option<&str>) -> Value {
     println!("sent again, tapstack / Linux: median {:.2} (<= 1.1)", median(&again));
     let shares = if only.is_none() { shares(names, seeds, run * 5) } else { Vec::new() };
     let text: Vec<String> = shares.iter().map(|share| format!("{:.0} %", share * 100.0)).collect();
-    println!("our share beside Linux on one line of 100 Mbit/s and 20 ms: {} (40 to 60 %)\n", text.join(", "));
+    if !text.is_empty() {
+        println!("our share beside Linux on one line of 100 Mbit/s and 20 ms: {} (40 to 60 %)", text.join(", "));
+    }
+    println!();
     json!({
         "algorithm": title, "seeds": seeds, "seconds": run.as_secs_f64(),
         "lines": figures.iter().map(Figures::json).collect::<Vec<_>>(), "shares": shares,

@@ -60,7 +60,8 @@ pub const TCP_TRACE_POINTS: usize = 1 << 16;
 pub const TCP_TIME_WAITS: usize = 1 << 18;
 /// Bytes one connection may keep for its application to read, out-of-order data included, once its path needs it.
 pub const TCP_RECEIVE_BUFFER: usize = 4 << 20;
-/// Bytes one connection takes from its application before they are acknowledged, once its path needs it.
+/// Bytes one connection takes from its application before they are acknowledged, once its path needs it; as much again while
+/// the peer has that beyond a gap.
 pub const TCP_SEND_BUFFER: usize = 4 << 20;
 /// What both begin with.
 pub const TCP_INITIAL_BUFFER: usize = 128 << 10;

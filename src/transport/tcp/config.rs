@@ -132,7 +132,8 @@ impl fmt::Debug for MasterKey {
 pub struct Config {
     /// Bytes kept for the application to read, at most.
     pub receive_buffer: usize,
-    /// Bytes taken from the application before they are acknowledged, at most.
+    /// Bytes taken from the application before they are acknowledged, at most. With `auto_tuning` what the peer has beyond a
+    /// gap (RFC 2018) is not counted, up to as much again.
     pub send_buffer: usize,
     /// Begin with small buffers and let them grow with what the path can use.
     pub auto_tuning: bool,

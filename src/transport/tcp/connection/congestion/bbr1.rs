@@ -97,6 +97,13 @@ struct FullPipe {
     is_filled: bool,
 }
 
+impl FullPipe {
+    /// Looks anew from `bw` on, unless it is filled.
+    fn restart(&mut self, bw: u64) {
+        *self = FullPipe { bw, count: 0, is_filled: self.is_filled };
+    }
+}
+
 /// The controller.
 #[derive(Clone, Debug)]
 pub(in super::super) struct Bbr1 {
@@ -268,8 +275,7 @@ impl Bbr1 {
         }
         let bw = self.btl_bw.get();
         if bw >= self.full_pipe.bw + self.full_pipe.bw / 4 {
-            self.full_pipe = FullPipe { bw, ..FullPipe::default() };
-            return;
+            return self.full_pipe.restart(bw);
         }
         self.full_pipe.count += 1;
         self.full_pipe.is_filled = self.full_pipe.count >= FULL_PIPE_ROUNDS;
@@ -472,13 +478,13 @@ impl CongestionControl for Bbr1 {
             self.save_cwnd();
         }
         self.phase = Phase::Timeout;
-        self.full_pipe = FullPipe { is_filled: self.full_pipe.is_filled, ..FullPipe::default() };
+        self.full_pipe.restart(0);
         self.cwnd = self.mss;
         self.is_conserving = false;
     }
 
     fn on_spurious_loss(&mut self) {
-        self.full_pipe = FullPipe { is_filled: self.full_pipe.is_filled, ..FullPipe::default() };
+        self.full_pipe.restart(0);
         self.is_conserving = false;
         self.restore_cwnd();
     }

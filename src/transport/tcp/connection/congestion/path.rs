@@ -31,7 +31,7 @@ pub(super) struct Path<C> {
     pub(super) rate: u64,
     rtt: Duration,
     queue: u64,
-    /// One segment in so many is lost at random; 0 is none.
+    /// One segment in so many is lost wherever the queue is; 0 is none.
     pub(super) lost_one_in: u64,
     pub(super) now: Instant,
     free_at: Instant,
@@ -77,8 +77,7 @@ impl<C: CongestionControl> Path<C> {
         self.sent += 1;
         let waits = self.free_at.since(self.now);
         let queued = waits.as_nanos() as u64 * self.rate / 1_000_000_000;
-        // A stride that shares no factor with the cycle of anything else.
-        let is_unlucky = self.lost_one_in > 0 && (self.sent * 7919).is_multiple_of(self.lost_one_in);
+        let is_unlucky = self.sent.is_multiple_of(self.lost_one_in);
         let is_lost = queued > self.queue || is_unlucky;
         if !is_lost {
             self.free_at =
