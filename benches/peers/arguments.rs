@@ -35,7 +35,7 @@ pub struct Arguments {
     /// With --loss: so many seeds for each line (5; 2 with --quick)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     seeds: Option<u64>,
-    /// With --loss: only the lines of the table that contain this text, such as "100 ms", and no shares
+    /// With --loss: only the lines of the table that contain this text, such as "100 ms"; or "shares" alone
     #[arg(long, value_name = "TEXT")]
     pub lines: Option<String>,
     /// What cargo calls every benchmark with

@@ -36,6 +36,9 @@ const FIRST_SEED: u64 = 1;
 /// What flows that share a line are given to find out about each other before their shares are measured.
 const WARM_UP: Duration = Duration::from_secs(10);
 
+/// In place of a line's text: only the shares.
+const SHARES: &str = "shares";
+
 /// How long a sender sends.
 #[derive(Clone, Copy)]
 struct Span {
@@ -330,6 +333,22 @@ pub fn compete(plan: &Plan, names: Names, only: Option<&str>) -> Value {
     figures.sort_by_key(|(place, _)| *place);
     let figures: Vec<Figures> = figures.into_iter().map(|(_, figures)| figures).collect();
     println!("{title}");
+    if !figures.is_empty() {
+        print_table(&figures);
+    }
+    let shares = if only.is_none_or(|words| words == SHARES) { shares(names, seeds, run * 10) } else { Vec::new() };
+    let text: Vec<String> = shares.iter().map(|share| format!("{:.0} %", share * 100.0)).collect();
+    if !text.is_empty() {
+        println!("our share beside Linux on one line of 100 Mbit/s and 20 ms: {} (40 to 60 %)", text.join(", "));
+    }
+    println!();
+    json!({
+        "algorithm": title, "seeds": seeds, "seconds": run.as_secs_f64(),
+        "lines": figures.iter().map(Figures::json).collect::<Vec<_>>(), "shares": shares,
+    })
+}
+
+fn print_table(figures: &[Figures]) {
     println!(
         "{:<32}  {:>8}  {:>8}  {:>5}  {:>8}  {:>8}  {:>6}",
         "line: rate, round trip, loss", "tapstack", "Linux", "ratio", "again", "again", "ratio"
@@ -340,16 +359,6 @@ pub fn compete(plan: &Plan, names: Names, only: Option<&str>) -> Value {
     let least = goodput.iter().copied().fold(f64::INFINITY, f64::min);
     println!("goodput, tapstack / Linux: median {:.2} (>= 1.0), least {least:.2} (>= 0.9)", median(&goodput));
     println!("sent again, tapstack / Linux: median {:.2} (<= 1.1)", median(&again));
-    let shares = if only.is_none() { shares(names, seeds, run * 5) } else { Vec::new() };
-    let text: Vec<String> = shares.iter().map(|share| format!("{:.0} %", share * 100.0)).collect();
-    if !text.is_empty() {
-        println!("our share beside Linux on one line of 100 Mbit/s and 20 ms: {} (40 to 60 %)", text.join(", "));
-    }
-    println!();
-    json!({
-        "algorithm": title, "seeds": seeds, "seconds": run.as_secs_f64(),
-        "lines": figures.iter().map(Figures::json).collect::<Vec<_>>(), "shares": shares,
-    })
 }
 
 fn shares(names: Names, seeds: u64, counted: Duration) -> Vec<f64> {

@@ -21,8 +21,12 @@ const QUANTUM_PER_SECOND: u64 = 1000;
 /// one, and a timer is worth its cost.
 const LARGE_QUANTUM: u64 = 64 << 10;
 const LARGE_PER_SECOND: u64 = 4 * QUANTUM_PER_SECOND;
-/// A late timer, or a pause, is made up for by so much.
+/// A late timer, or a pause, is made up for by so much where a model of the path says how much that takes (BBR).
 const CREDIT: Duration = Duration::from_millis(2);
+/// And where the window already says what may be out, only a late timer is: ACKs that come back to back after a pause
+/// let go as many pieces, which is the burst that pacing is to spread. Beside a flow of larger pieces it is what fills
+/// the queue of a bottleneck to the brim, and pays for it.
+const WINDOW_CREDIT: Duration = Duration::from_micros(100);
 /// Segments at the beginning that are not held back.
 const UNPACED_SEGMENTS: u64 = 10;
 
@@ -76,7 +80,8 @@ impl Connection {
             return;
         }
         let nanos = u64::from(octets) * 1_000_000_000 / rate.max(1);
-        self.pacing.release_at = self.pacing.release_at.max(now - CREDIT) + Duration::from_nanos(nanos);
+        let credit = if self.congestion.is_rate_based() { CREDIT } else { WINDOW_CREDIT };
+        self.pacing.release_at = self.pacing.release_at.max(now - credit) + Duration::from_nanos(nanos);
     }
 }
 

@@ -103,6 +103,25 @@ fn after_a_pause_the_window_goes_out_in_pieces() {
 }
 
 #[test]
+fn a_pause_is_not_made_up_for_by_a_burst() {
+    let mut scene = opened(ms(10), Algorithm::Cubic);
+    let mut acked = 0;
+    for written in [60, 60, 60, 60, 0] {
+        scene.write(written * MSS);
+        acked += scene.pull().iter().map(|segment| segment.payload.len()).sum::<usize>();
+        acked += sizes(&mut scene, ms(10)).iter().map(|(_, len)| len).sum::<usize>();
+        scene.send(peer(0, acked as u32));
+    }
+    scene.run(ms(20));
+    let info = scene.connection.info();
+    let of_a_millisecond = (info.pacing_rate_bytes.unwrap() / 1000) as usize;
+    assert!(of_a_millisecond >= 6 * MSS, "{info:?}");
+    scene.write(60 * MSS);
+    let at_once: usize = scene.pull().iter().map(|segment| segment.payload.len()).sum();
+    assert!((MSS..=of_a_millisecond).contains(&at_once), "{at_once} of {of_a_millisecond}: {info:?}");
+}
+
+#[test]
 fn an_urgent_retransmission_does_not_wait_for_its_turn() {
     let mut scene = opened(ms(100), Algorithm::Cubic);
     scene.write(60 * MSS);
