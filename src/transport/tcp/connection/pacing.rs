@@ -1,7 +1,7 @@
 //! When data goes out: spread over the round trip in place of one burst, so that a short queue on the way holds it.
 //!
 //! The rate is the congestion control's own (BBR), or the window over the round-trip time with some room to grow. After
-//! each piece the next waits until the rate allows it; a timer that came late is made up for, within bounds. Not
+//! each piece the next waits until the rate allows it; BBR makes up for a timer that came late, within bounds. Not
 //! paced are the initial window, whose burst every path has to take (RFC 6928), a retransmission that recovery calls
 //! urgent, and everything where the round trip is shorter than [`LEAST_RTT`]: there a timer is coarser than the gaps,
 //! and the queue between the ends is our own.
@@ -21,12 +21,11 @@ const QUANTUM_PER_SECOND: u64 = 1000;
 /// one, and a timer is worth its cost.
 const LARGE_QUANTUM: u64 = 64 << 10;
 const LARGE_PER_SECOND: u64 = 4 * QUANTUM_PER_SECOND;
-/// A late timer, or a pause, is made up for by so much where a model of the path says how much that takes (BBR).
+/// A late timer, or a pause, is made up for by so much where a model of the path says how much that takes (BBR), and not
+/// at all where the window already says what may be out: ACKs that come back to back after a pause would let go as many
+/// pieces, which is the burst that pacing is to spread. Beside a flow of larger pieces that is what fills the queue of a
+/// bottleneck to the brim, and pays for it.
 const CREDIT: Duration = Duration::from_millis(2);
-/// And where the window already says what may be out, only a late timer is: ACKs that come back to back after a pause
-/// let go as many pieces, which is the burst that pacing is to spread. Beside a flow of larger pieces it is what fills
-/// the queue of a bottleneck to the brim, and pays for it.
-const WINDOW_CREDIT: Duration = Duration::from_micros(100);
 /// Segments at the beginning that are not held back.
 const UNPACED_SEGMENTS: u64 = 10;
 
@@ -80,7 +79,7 @@ impl Connection {
             return;
         }
         let nanos = u64::from(octets) * 1_000_000_000 / rate.max(1);
-        let credit = if self.congestion.is_rate_based() { CREDIT } else { WINDOW_CREDIT };
+        let credit = if self.congestion.is_rate_based() { CREDIT } else { Duration::ZERO };
         self.pacing.release_at = self.pacing.release_at.max(now - credit) + Duration::from_nanos(nanos);
     }
 }
