@@ -147,7 +147,7 @@ const KERNELS: [(u8, &str, &str); 4] =
 #[test]
 fn the_kernel_asks_and_we_agree_to_what_it_knows() {
     let line = BadLine::new(MARKING);
-    line.write("www/file", noise(4 << 20, 2));
+    line.write("www/file", noise(16 << 20, 2));
     for (value, mode, _) in KERNELS.into_iter().filter(|(value, ..)| takes_ecn(&line, *value)) {
         let mut stream = line.connect(&format!("{DAEMON}:7"));
         stream.write_all(b"marked?").unwrap();
